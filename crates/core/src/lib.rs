@@ -1,0 +1,60 @@
+//! The words that all watertight layers share.
+//!
+//! Every pattern of the family is a machine and a thin Tower layer around it, and they speak of
+//! calls in the same words, which are defined here once:
+//!
+//! - [`Rejection`]: what a layer says when *it* ends a call, with its [`Reason`].
+//! - [`Outcome`]: what an answer means, as a [`Classify`] decides.
+//! - [`Context`]: what a call carries down: deadline, [`Priority`], attempt, [`IdempotencyKey`].
+//!
+//! Under them are the parts that more than one machine is made of: the [`Window`] of the last
+//! calls, the [`Quantile`] of recent durations, the [`Keyed`] map of bounded size, the
+//! [`Stripes`] that let threads count without meeting; and the hooks by which a layer is taught a
+//! protocol: [`Finish`], [`Note`], [`Repeat`], [`KeyBy`], and the setters such as [`SetClassifier`].
+//!
+//! # For writers of layers
+//!
+//! A layer follows each call as a [`Call`] inside a [`Tracked`] future. That gives it, for
+//! nothing, what is easy to get wrong: a panic counts as one failure, a dropped future as
+//! cancelled, a [`Rejection`] from below never votes ([`judge`]), and the call may end with the
+//! body of its response.
+
+mod classify;
+mod config_error;
+mod context;
+mod finish;
+mod idempotency_key;
+mod key;
+mod mode;
+mod name;
+mod note;
+mod outcome;
+mod reason;
+mod rejection;
+mod repeat;
+mod set;
+mod stripes;
+mod tracked;
+
+pub use classify::{Classify, ClassifyFn, End, ErrorsAreFailures, judge, judge_end};
+pub use config_error::ConfigError;
+pub use context::{Context, Priority, Scoped};
+pub use finish::{AtResponse, Call, Finish};
+pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
+pub use key::{Key, KeyBy, KeyFn, KeyHasher, KeyPart, Unkeyed};
+pub use mode::Mode;
+pub use name::Name;
+pub use note::{Note, RetriesExhausted, Served, Unnoted};
+pub use outcome::{Failure, FailureKind, Outcome};
+pub use reason::Reason;
+pub use rejection::{QuotaStatus, Rejection};
+pub use repeat::{Always, Never, Repeat, RepeatIf};
+pub use set::{SetClassifier, SetFinish, SetNotes, SetRepeat};
+pub use stripes::{Padded, Stripes, stripe_count, thread_number};
+pub use tracked::Tracked;
+
+/// The error of every layer, as tower's own middleware has it.
+pub type BoxError = Box<DynError>;
+
+/// What is in a [`BoxError`].
+pub type DynError = dyn std::error::Error + Send + Sync + 'static;

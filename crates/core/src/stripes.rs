@@ -1,0 +1,154 @@
+use std::cell::Cell;
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::available_parallelism;
+
+/// A cache line of its own for a `T`: two lines, since processors fetch them in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Padded<T>(pub T);
+
+impl<T> Deref for Padded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// A fixed set of `T`s, about two to a processor core, of which each thread uses its own.
+///
+/// An atomic that two threads write runs at 0.4 times the speed of one thread, and a shared
+/// `Arc` that they clone is such an atomic. Where each thread has its own, two run at twice the
+/// speed of one. So what a call must count or hold on to is striped: a call takes its thread's
+/// stripe, the stripe leads to all the rest, and whoever reads sums up.
+///
+/// Cloning the set costs one reference count.
+pub struct Stripes<T> {
+    all: Arc<[Arc<Padded<T>>]>,
+}
+
+impl<T> Stripes<T> {
+    /// Makes the stripes, each from its index. There are [`stripe_count`] of them.
+    pub fn new(mut make: impl FnMut(usize) -> T) -> Self {
+        Self {
+            all: (0..stripe_count())
+                .map(|index| Arc::new(Padded(make(index))))
+                .collect(),
+        }
+    }
+
+    /// Returns the calling thread's stripe.
+    #[must_use]
+    pub fn mine(&self) -> &Arc<Padded<T>> {
+        &self.all[thread_number() & (self.all.len() - 1)]
+    }
+
+    /// Returns all stripes.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.all.iter().map(|stripe| &stripe.0)
+    }
+
+    /// Returns how many clones of stripes are held outside the set: with one in each call's
+    /// future, the calls in flight.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.all
+            .iter()
+            .map(|stripe| Arc::strong_count(stripe) - 1)
+            .sum()
+    }
+}
+
+impl<T> Clone for Stripes<T> {
+    fn clone(&self) -> Self {
+        Self {
+            all: Arc::clone(&self.all),
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Stripes<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+/// Returns how many stripes there are: the power of two that is at least twice the number of
+/// processor cores.
+#[must_use]
+pub fn stripe_count() -> usize {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+    match COUNT.load(Ordering::Relaxed) {
+        0 => {
+            let cores = available_parallelism().map_or(1, usize::from);
+            let count = (2 * cores).next_power_of_two();
+            COUNT.store(count, Ordering::Relaxed);
+            count
+        }
+        count => count,
+    }
+}
+
+/// Returns the number of the calling thread. Threads are numbered as they first ask, so that the
+/// first [`stripe_count`] of them share no stripe.
+#[must_use]
+pub fn thread_number() -> usize {
+    const NONE: usize = usize::MAX;
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: Cell<usize> = const { Cell::new(NONE) };
+    }
+
+    MINE.with(|mine| match mine.get() {
+        NONE => {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            mine.set(number);
+            number
+        }
+        number => number,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_keeps_its_stripe_and_shares_it_with_clones() {
+        let stripes = Stripes::new(|index| index);
+
+        assert!(Arc::ptr_eq(stripes.mine(), stripes.clone().mine()));
+    }
+
+    #[test]
+    fn two_threads_have_two_stripes() {
+        let stripes = Stripes::new(|index| index);
+        // The numbers of other tests' threads lie between, but no two of one run are equal.
+        let numbers = thread::scope(|scope| {
+            [(); 2]
+                .map(|()| scope.spawn(thread_number))
+                .map(|thread| thread.join().unwrap())
+        });
+
+        assert_ne!(numbers[0], numbers[1]);
+        assert_eq!(stripes.iter().count(), stripe_count());
+        assert!(stripe_count().is_power_of_two());
+    }
+
+    #[test]
+    fn knows_how_many_are_held() {
+        let stripes = Stripes::new(|_| ());
+
+        let held = [Arc::clone(stripes.mine()), Arc::clone(stripes.mine())];
+        assert_eq!(stripes.held(), 2);
+
+        drop(held);
+        assert_eq!(stripes.held(), 0);
+    }
+}
