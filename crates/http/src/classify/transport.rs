@@ -1,0 +1,67 @@
+use std::error::Error;
+use std::io;
+use std::iter::successors;
+
+use watertight_core::{DynError, Failure, FailureKind, Outcome, Rejection};
+
+/// Picks the errors that mean that no connection was made.
+pub(super) type IsConnect = fn(&(dyn Error + 'static)) -> bool;
+
+/// What the clients of all transports have in common: a refused connection comes up as the
+/// [`io::Error`] of the socket, however deep.
+///
+/// An unreachable host or network does not count: it may also end a connection on which the
+/// request was sent.
+pub(super) fn refused(error: &(dyn Error + 'static)) -> bool {
+    io_kind(error).is_some_and(|kind| {
+        matches!(
+            kind,
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::AddrNotAvailable
+        )
+    })
+}
+
+/// Classifies an error in place of a response.
+pub(super) fn classify_error(error: &DynError, is_connect: IsConnect) -> Outcome {
+    if let Some(rejection) = Rejection::find(error) {
+        return rejection.outcome();
+    }
+    let kind = chain(error)
+        .find_map(|error| {
+            if refused(error) || is_connect(error) {
+                Some(FailureKind::Connect)
+            } else {
+                timed_out(error).then_some(FailureKind::Timeout)
+            }
+        })
+        .unwrap_or(FailureKind::Other);
+    Outcome::failure(kind)
+}
+
+/// Classifies the error of a body, after this head. The request has reached the service by then,
+/// so it is never a [`FailureKind::Connect`].
+pub(super) fn classify_body_error(head: Outcome, error: &DynError) -> Outcome {
+    if let Some(rejection) = Rejection::find(error) {
+        return rejection.outcome();
+    }
+    let kind = if chain(error).any(timed_out) {
+        FailureKind::Timeout
+    } else {
+        FailureKind::Server
+    };
+    let hint = head.as_failure().and_then(|failure| failure.retry_after);
+    Failure::new(kind).retry_after(hint).into()
+}
+
+fn chain<'a>(error: &'a DynError) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let first: &'a (dyn Error + 'static) = error;
+    successors(Some(first), |&error| error.source())
+}
+
+fn timed_out(error: &(dyn Error + 'static)) -> bool {
+    io_kind(error) == Some(io::ErrorKind::TimedOut)
+}
+
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    error.downcast_ref::<io::Error>().map(io::Error::kind)
+}

@@ -1,0 +1,34 @@
+use watertight_core::{SetClassifier, SetFinish};
+
+use crate::{AtBodyEnd, GrpcClassifier, HttpClassifier};
+
+/// What `.http()` makes of the builder `B`.
+pub type Http<B> = <B as SetClassifier>::With<HttpClassifier>;
+
+/// What `.grpc()` makes of the builder `B`.
+pub type Grpc<B> = <<B as SetClassifier>::With<GrpcClassifier> as SetFinish>::With<AtBodyEnd>;
+
+/// Says in one word on the builder of any layer that it stands over HTTP or gRPC.
+///
+/// Without it a layer takes every response for a success, a 503 as well.
+pub trait HttpExt: SetClassifier + Sized {
+    /// Classifies answers by their HTTP status: [`HttpClassifier`].
+    ///
+    /// A call is over at the head of its response; `.finish(AtBodyEnd)` lets it last until the
+    /// body ends.
+    fn http(self) -> Http<Self> {
+        self.set_classifier(HttpClassifier::new())
+    }
+
+    /// Classifies answers by their gRPC status, wherever it comes: [`GrpcClassifier`], with
+    /// [`AtBodyEnd`].
+    fn grpc(self) -> Grpc<Self>
+    where
+        Self::With<GrpcClassifier>: SetFinish,
+    {
+        self.set_classifier(GrpcClassifier::new())
+            .set_finish(AtBodyEnd)
+    }
+}
+
+impl<B: SetClassifier> HttpExt for B {}

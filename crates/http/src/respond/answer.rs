@@ -1,0 +1,223 @@
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::Full;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::Serialize;
+use watertight_core::{BoxError, DynError, Reason, Rejection};
+
+use crate::GrpcCode;
+use crate::grpc_code::{GRPC_MESSAGE, GRPC_PUSHBACK, GRPC_STATUS};
+
+/// The error that an answer stands for, in the [extensions](Response::extensions) of the response:
+/// for logs, never for clients.
+#[derive(Clone)]
+pub struct Cause(Arc<DynError>);
+
+impl Cause {
+    /// Returns the error.
+    #[must_use]
+    pub fn error(&self) -> &DynError {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cause").field(&self.0).finish()
+    }
+}
+
+/// How much an answer says.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Style {
+    pub(super) gateway: bool,
+    pub(super) names: bool,
+}
+
+/// What kind of answer a client reads.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Protocol {
+    Http,
+    /// gRPC, of this content type.
+    Grpc(&'static str),
+}
+
+impl Protocol {
+    /// Tells by the headers of a request.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        /// The longer first, since each starts with the next.
+        const GRPC: [&str; 3] = [
+            "application/grpc-web-text",
+            "application/grpc-web",
+            "application/grpc",
+        ];
+
+        let Some(value) = headers.get(CONTENT_TYPE) else {
+            return Self::Http;
+        };
+        GRPC.into_iter()
+            .find(|kind| is_of(value.as_bytes(), kind))
+            .map_or(Self::Http, Self::Grpc)
+    }
+}
+
+/// Says whether a content type is `kind`, with whatever suffix and parameters.
+fn is_of(value: &[u8], kind: &str) -> bool {
+    value.len() >= kind.len()
+        && value[..kind.len()].eq_ignore_ascii_case(kind.as_bytes())
+        && matches!(value.get(kind.len()), None | Some(b'+' | b';' | b' '))
+}
+
+/// Makes the answer that stands for `error`.
+pub(super) fn answer(error: BoxError, protocol: Protocol, style: Style) -> Response<Full<Bytes>> {
+    let says = Says::of(&*error, style);
+    let mut response = match protocol {
+        Protocol::Http => says.over_http(),
+        Protocol::Grpc(content_type) => says.over_grpc(content_type),
+    };
+    response.extensions_mut().insert(Cause(error.into()));
+    response
+}
+
+/// What a client is told.
+struct Says {
+    status: StatusCode,
+    code: GrpcCode,
+    reason: Option<Reason>,
+    name: Option<String>,
+    detail: Cow<'static, str>,
+    retry_after: Option<Duration>,
+}
+
+impl Says {
+    fn of(error: &DynError, style: Style) -> Self {
+        match Rejection::find(error) {
+            Some(rejection) => Self::of_rejection(rejection, style),
+            None if style.gateway => Self::of_other(
+                StatusCode::BAD_GATEWAY,
+                GrpcCode::Unavailable,
+                "a service behind this one failed",
+            ),
+            None => Self::of_other(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                GrpcCode::Internal,
+                "the service failed",
+            ),
+        }
+    }
+
+    fn of_rejection(rejection: &Rejection, style: Style) -> Self {
+        let reason = rejection.reason();
+        let name = style.names.then(|| rejection.name().to_owned());
+        Self {
+            status: StatusCode::from_u16(reason.http_status())
+                .unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            code: GrpcCode::from_i32(reason.grpc_code()),
+            reason: Some(reason),
+            detail: match &name {
+                Some(name) => format!("{name}: {reason}").into(),
+                None => reason.to_string().into(),
+            },
+            name,
+            retry_after: rejection.retry_after(),
+        }
+    }
+
+    fn of_other(status: StatusCode, code: GrpcCode, detail: &'static str) -> Self {
+        Self {
+            status,
+            code,
+            reason: None,
+            name: None,
+            detail: detail.into(),
+            retry_after: None,
+        }
+    }
+
+    fn over_http(&self) -> Response<Full<Bytes>> {
+        let problem = Problem {
+            kind: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            reason: self.reason.map(Reason::as_str),
+            retry_after_ms: self.retry_after.map(millis),
+            name: self.name.as_deref(),
+        };
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+
+        let mut response = Response::new(Full::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        if let Some(after) = self.retry_after {
+            headers.insert(RETRY_AFTER, seconds(after).into());
+        }
+        response
+    }
+
+    fn over_grpc(&self, content_type: &'static str) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::default());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(GRPC_STATUS, self.code.as_i32().into());
+        // What is percent-encoded is always a valid header.
+        if let Ok(message) = HeaderValue::try_from(percent_encoded(&self.detail)) {
+            headers.insert(GRPC_MESSAGE, message);
+        }
+        if let Some(after) = self.retry_after {
+            headers.insert(GRPC_PUSHBACK, pushback(after).into());
+        }
+        response
+    }
+}
+
+/// A problem of RFC 9457, and members of ours. There is nothing to read about a type of problem
+/// that the status does not say, which is what `about:blank` means.
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+}
+
+/// Whole seconds, rounded up, and never 0: it is not time yet.
+fn seconds(after: Duration) -> u64 {
+    let more = u64::from(after.subsec_nanos() > 0);
+    after.as_secs().saturating_add(more).max(1)
+}
+
+/// Whole milliseconds, rounded up, and never 0.
+fn millis(after: Duration) -> u64 {
+    let millis = after.as_nanos().div_ceil(1_000_000).max(1);
+    u64::try_from(millis).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds that a gRPC client can read: it takes 32 bits with a sign.
+fn pushback(after: Duration) -> i32 {
+    i32::try_from(millis(after)).unwrap_or(i32::MAX)
+}
+
+/// Encodes a `grpc-message`: the printable characters of ASCII but `%` stand for themselves.
+fn percent_encoded(text: &str) -> String {
+    const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
+
+    utf8_percent_encode(text, ENCODED).to_string()
+}
