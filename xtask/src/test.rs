@@ -1,0 +1,83 @@
+//! `cargo xtask test`: everything that must be green.
+
+use std::env;
+use std::io;
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use crate::Verdict;
+use crate::line::Line;
+use crate::needs;
+use crate::report::{Ended, Report, Run};
+use crate::slowest;
+use crate::steps::{Counts, Kind};
+use crate::stopwatch::Stopwatch;
+use crate::tally::Tally;
+
+/// Runs the steps in `only`, or all of them, and goes on after one that fails.
+pub(crate) fn run(only: &[Kind]) -> Verdict {
+    needs::component("fmt", "rustfmt")?;
+    needs::component("clippy", "clippy")?;
+    let program = env::current_exe()?;
+    let binaries = program.parent().ok_or("the program stands in no folder")?;
+    let chosen = |kind: &&Kind| only.is_empty() || only.contains(kind);
+
+    let whole = Stopwatch::start();
+    let mut run = Run::default();
+    for &kind in Kind::value_variants().iter().filter(chosen) {
+        let skipped = kind.needs_build() && run.has_failed(Kind::Build);
+        run.steps.push(if skipped {
+            Report::skipped(kind)
+        } else {
+            step(kind, binaries)?
+        });
+    }
+    run.time = whole.read();
+    if run.is_too_slow() {
+        let target = binaries.parent().unwrap_or(binaries);
+        run.slowest = slowest::ten(run.pieces(slowest::compile_units(target)));
+    }
+
+    print!("{run}");
+    Ok(run.is_green())
+}
+
+/// Runs the commands of a step up to the first that fails.
+fn step(kind: Kind, binaries: &Path) -> io::Result<Report> {
+    let watch = Stopwatch::start();
+    let mut tally = Tally::default();
+    let mut failed = None;
+    for (line, counts) in kind.lines(binaries) {
+        println!("\n== {}: {line}", kind.name());
+        if !command(&line, counts, &mut tally)? {
+            failed = Some(line);
+            break;
+        }
+    }
+
+    let overruns = kind.overruns(&tally);
+    let ended = match failed {
+        Some(line) => Ended::Failed(line),
+        None if overruns.is_empty() => Ended::Passed,
+        None => Ended::Overran(overruns),
+    };
+    Ok(Report {
+        kind,
+        time: watch.read(),
+        ended,
+        tally,
+    })
+}
+
+fn command(line: &Line, counts: Counts, tally: &mut Tally) -> io::Result<bool> {
+    match counts {
+        Counts::Nothing => Ok(line.run()?.success()),
+        Counts::Tests => Ok(line.watch(|line| tally.read(line))?.success()),
+        Counts::One => {
+            let passed = line.run()?.success();
+            tally.check(passed);
+            Ok(passed)
+        }
+    }
+}
