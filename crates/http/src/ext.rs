@@ -32,3 +32,61 @@ pub trait HttpExt: SetClassifier + Sized {
 }
 
 impl<B: SetClassifier> HttpExt for B {}
+
+#[cfg(test)]
+mod tests {
+    use watertight_core::{AtResponse, ErrorsAreFailures};
+
+    use super::*;
+
+    /// A builder as pattern crates have them.
+    struct Builder<C, N> {
+        classify: C,
+        finish: N,
+    }
+
+    impl<C, N> SetClassifier for Builder<C, N> {
+        type With<D> = Builder<D, N>;
+
+        fn set_classifier<D>(self, classify: D) -> Builder<D, N> {
+            Builder {
+                classify,
+                finish: self.finish,
+            }
+        }
+    }
+
+    impl<C, N> SetFinish for Builder<C, N> {
+        type With<M> = Builder<C, M>;
+
+        fn set_finish<M>(self, finish: M) -> Builder<C, M> {
+            Builder {
+                classify: self.classify,
+                finish,
+            }
+        }
+    }
+
+    fn builder() -> Builder<ErrorsAreFailures, AtResponse> {
+        Builder {
+            classify: ErrorsAreFailures,
+            finish: AtResponse,
+        }
+    }
+
+    #[test]
+    fn http_sets_the_classifier_and_leaves_the_end_alone() {
+        let Builder { classify, finish } = builder().http();
+
+        let _: HttpClassifier = classify;
+        let AtResponse = finish;
+    }
+
+    #[test]
+    fn grpc_sets_the_classifier_and_the_end() {
+        let Builder { classify, finish } = builder().grpc();
+
+        let _: GrpcClassifier = classify;
+        let AtBodyEnd = finish;
+    }
+}

@@ -1,4 +1,68 @@
 //! What HTTP and gRPC mean to watertight layers.
+//!
+//! The layers of the family know services, not protocols: what a 503 is, where a gRPC stream says
+//! that it failed, and what a client sees when a call is refused, is all here. One word on a
+//! builder says that the layer stands over HTTP or gRPC ([`HttpExt`]), and one around a layer lets
+//! it go straight into a server ([`RespondExt`]).
+//!
+//! # Example
+//!
+//! A rate limit refuses a request, and the client is told in the language that it speaks:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use http::{Request, Response, StatusCode};
+//! use http_body_util::Empty;
+//! use tower::{BoxError, ServiceBuilder, ServiceExt};
+//! use watertight_core::{Name, Reason, Rejection};
+//! use watertight_http::RespondLayer;
+//! # use bytes::Bytes;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), BoxError> {
+//! let service = ServiceBuilder::new()
+//!     .layer(RespondLayer::new())
+//!     .service_fn(|_: Request<Empty<Bytes>>| async {
+//!         let refused = Rejection::new(Reason::RateLimited, Name::new("api"));
+//!         let refused = refused.with_retry_after(Duration::from_millis(1200));
+//!         Err::<Response<Empty<Bytes>>, BoxError>(refused.into())
+//!     });
+//!
+//! let answer = service.oneshot(Request::new(Empty::new())).await?;
+//! assert_eq!(answer.status(), StatusCode::TOO_MANY_REQUESTS);
+//! assert_eq!(answer.headers()["retry-after"], "2");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Classifiers
+//!
+//! [`HttpClassifier`] goes by the status, [`GrpcClassifier`] by the `grpc-status` wherever it is;
+//! their pages have the tables. Both take a [`Rejection`](watertight_core::Rejection) for what it
+//! says, and a connection that was refused for a request that can be sent again.
+//!
+//! # When a call is over
+//!
+//! By default it is over at the head of the response. With [`AtBodyEnd`], which `.grpc()` sets, it
+//! lasts until the body does: a permit is held for as long as a stream runs, and a failure in the
+//! trailers is a failure. What a client does with the body makes no difference to that it ends: read
+//! to the end, dropped half-way or never looked at.
+//!
+//! # Order
+//!
+//! [`RespondLayer`] is the outermost of our layers, since it leaves no error for those above it. Layers
+//! that change bodies go anywhere: ours ask nothing of a body but that it is one.
+//!
+//! # Errors
+//!
+//! [`RespondLayer`] has none: its error is [`Infallible`](std::convert::Infallible), as axum and
+//! tonic want it. With [`only_rejections`](RespondLayer::only_rejections) other errors of the inner
+//! service pass as they are.
+//!
+//! # Context
+//!
+//! [`ScopedBody`] takes a [`Context`](watertight_core::Context) into the body of a response.
 
 mod body_end;
 mod classify;

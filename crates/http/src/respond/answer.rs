@@ -221,3 +221,93 @@ fn percent_encoded(text: &str) -> String {
 
     utf8_percent_encode(text, ENCODED).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn protocol(content_type: &[u8]) -> Protocol {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_bytes(content_type).unwrap());
+        Protocol::of(&headers)
+    }
+
+    #[test]
+    fn tells_grpc_by_its_content_type() {
+        let table = [
+            ("application/grpc", "application/grpc"),
+            ("application/grpc+proto", "application/grpc"),
+            ("Application/GRPC;charset=utf-8", "application/grpc"),
+            ("application/grpc-web", "application/grpc-web"),
+            ("application/grpc-web+proto", "application/grpc-web"),
+            ("application/grpc-web-text", "application/grpc-web-text"),
+        ];
+
+        for (content_type, kind) in table {
+            let told = protocol(content_type.as_bytes());
+            assert_eq!(told, Protocol::Grpc(kind), "{content_type}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_http() {
+        for content_type in [
+            "",
+            "application/json",
+            "application/grp",
+            "application/grpcs",
+            "text/plain; application/grpc",
+        ] {
+            let told = protocol(content_type.as_bytes());
+            assert_eq!(told, Protocol::Http, "{content_type}");
+        }
+        assert_eq!(Protocol::of(&HeaderMap::new()), Protocol::Http);
+    }
+
+    #[test]
+    fn hints_are_rounded_up_and_never_nothing() {
+        let hints = [
+            (Duration::ZERO, 1, 1),
+            (Duration::from_nanos(1), 1, 1),
+            (Duration::from_millis(1000), 1, 1000),
+            (Duration::from_micros(1_000_001), 2, 1001),
+            (Duration::from_millis(2500), 3, 2500),
+        ];
+
+        for (after, in_seconds, in_millis) in hints {
+            assert_eq!(seconds(after), in_seconds, "{after:?}");
+            assert_eq!(millis(after), in_millis, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn hints_that_are_too_long_saturate() {
+        assert_eq!(seconds(Duration::MAX), u64::MAX);
+        assert_eq!(millis(Duration::MAX), u64::MAX);
+        assert_eq!(pushback(Duration::MAX), i32::MAX);
+    }
+
+    #[test]
+    fn a_message_is_encoded_as_grpc_has_it() {
+        assert_eq!(
+            percent_encoded("50% of ~ \"é\"\n"),
+            "50%25 of ~ \"%C3%A9\"%0A"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_content_type_is_of_some_kind(value in proptest::collection::vec(any::<u8>(), 0..40)) {
+            if HeaderValue::from_bytes(&value).is_ok() {
+                protocol(&value);
+            }
+        }
+
+        #[test]
+        fn every_message_is_a_header(text: String) {
+            prop_assert!(HeaderValue::try_from(percent_encoded(&text)).is_ok());
+        }
+    }
+}
