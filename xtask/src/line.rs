@@ -53,10 +53,15 @@ impl Line {
         Ok((output.status, text))
     }
 
-    /// Runs the command, shows what it writes, and hands over each line of it, without colours.
+    /// Runs the command, passes on what it writes, and shows each line of it to `seen`, without
+    /// colours.
     ///
     /// Both of its outputs go through one pipe, so that their lines keep their order.
-    pub(crate) fn watch(&self, mut seen: impl FnMut(&str)) -> io::Result<ExitStatus> {
+    pub(crate) fn watch(
+        &self,
+        out: &mut impl Write,
+        mut seen: impl FnMut(&str),
+    ) -> io::Result<ExitStatus> {
         let (reader, writer) = io::pipe()?;
         let mut command = self.command();
         if io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none() {
@@ -70,7 +75,6 @@ impl Line {
         let mut reader = BufReader::new(reader);
         let mut bytes = Vec::new();
         while reader.read_until(b'\n', &mut bytes)? > 0 {
-            let mut out = io::stdout().lock();
             out.write_all(&bytes)?;
             out.flush()?;
             seen(plain(&String::from_utf8_lossy(&bytes)).trim_end());
@@ -144,12 +148,13 @@ mod tests {
     #[test]
     fn watches_both_outputs_in_their_order() {
         let line = Line::new("sh -c").arg("echo one; echo two >&2; printf three; exit 3");
-        let mut lines = Vec::new();
+        let (mut out, mut lines) = (Vec::new(), Vec::new());
 
-        let status = line.watch(|line| lines.push(line.to_owned())).unwrap();
+        let status = line.watch(&mut out, |line| lines.push(line.to_owned()));
 
+        assert_eq!(out, b"one\ntwo\nthree");
         assert_eq!(lines, ["one", "two", "three"]);
-        assert_eq!(status.code(), Some(3));
+        assert_eq!(status.unwrap().code(), Some(3));
     }
 
     #[test]

@@ -31,8 +31,8 @@ pub(crate) enum Ended {
     Passed,
     /// This command failed.
     Failed(Line),
-    /// All commands succeeded, and these took too long.
-    Overran(Vec<String>),
+    /// All commands succeeded, and yet these things are wrong.
+    Faulted(Vec<String>),
     /// What it needs has failed.
     Skipped,
 }
@@ -64,10 +64,8 @@ impl Run {
                 let rest = step.time.saturating_sub(step.tally.time());
                 (format!("{} (step)", step.kind.name()), rest)
             });
-        let binaries = self
-            .steps
-            .iter()
-            .flat_map(|step| step.tally.binaries.clone());
+        let binaries = self.steps.iter().flat_map(|step| &step.tally.binaries);
+        let binaries = binaries.map(|binary| (binary.name.clone(), binary.time));
         rests.chain(binaries).chain(units.iter().cloned()).collect()
     }
 
@@ -105,8 +103,7 @@ impl Report {
     const fn word(&self) -> &'static str {
         match self.ended {
             Ended::Passed => "ok",
-            Ended::Failed(_) => "FAILED",
-            Ended::Overran(_) => "TOO SLOW",
+            Ended::Failed(_) | Ended::Faulted(_) => "FAILED",
             Ended::Skipped => "skipped, the build has failed",
         }
     }
@@ -130,11 +127,9 @@ impl fmt::Display for Run {
                 Ended::Failed(line) => {
                     writeln!(f, "\n{name} failed. To run it again:\n    {line}")?
                 }
-                Ended::Overran(overruns) => {
-                    writeln!(f, "\n{name} was too slow:")?;
-                    overruns
-                        .iter()
-                        .try_for_each(|one| writeln!(f, "    {one}"))?;
+                Ended::Faulted(faults) => {
+                    writeln!(f, "\n{name} failed:")?;
+                    faults.iter().try_for_each(|one| writeln!(f, "    {one}"))?;
                 }
             }
         }
@@ -153,6 +148,7 @@ impl fmt::Display for Run {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tally::Binary;
 
     fn report(kind: Kind, seconds: u64, ended: Ended) -> Report {
         Report {
@@ -232,7 +228,11 @@ mod tests {
     fn the_pieces_of_a_run_count_nothing_twice() {
         let seconds = Duration::from_secs;
         let mut tests = report(Kind::Tests, 20, Ended::Passed);
-        tests.tally.binaries = vec![("breaker".to_owned(), seconds(15))];
+        tests.tally.binaries = vec![Binary {
+            name: "breaker".to_owned(),
+            tests: 9,
+            time: seconds(15),
+        }];
         let run = Run {
             steps: vec![report(Kind::Build, 50, Ended::Passed), tests],
             ..Run::default()

@@ -81,8 +81,9 @@ impl Kind {
                 vec![(line, Counts::Nothing)]
             }
             Self::Rustdoc => {
-                let line = Line::new("cargo doc --workspace --all-features --no-deps")
-                    .var("RUSTDOCFLAGS", "-D warnings");
+                // With the examples, for which cargo takes the features that the tests have.
+                let doc = "cargo doc --workspace --all-features --lib --bins --examples --no-deps";
+                let line = Line::new(doc).var("RUSTDOCFLAGS", "-D warnings");
                 vec![(line, Counts::Nothing)]
             }
             Self::Build => {
@@ -111,22 +112,28 @@ impl Kind {
         }
     }
 
-    /// Returns what took longer than it may.
-    pub(crate) fn overruns(self, tally: &Tally) -> Vec<String> {
+    /// Returns what is wrong with a step whose commands all succeeded.
+    pub(crate) fn faults(self, tally: &Tally) -> Vec<String> {
+        let binaries = tally.binaries.iter();
         if self == Self::Loom {
-            let time = tally.time();
-            return Vec::from_iter((time > MODELS).then(|| {
-                let (time, limit) = (time.as_secs_f64(), MODELS.as_secs());
-                format!("the loom models ran for {time:.1} s, and may for {limit} s in all")
-            }));
+            let idle = binaries.filter(|binary| binary.tests == 0);
+            let mut faults: Vec<_> = idle
+                .map(|binary| format!("{} has no loom model", binary.name))
+                .collect();
+            faults.extend(overrun("all models together", tally.time(), MODELS));
+            return faults;
         }
-        let slow = tally.binaries.iter().filter(|(_, time)| *time > BINARY);
-        slow.map(|(name, time)| {
-            let (time, limit) = (time.as_secs_f64(), BINARY.as_secs());
-            format!("{name} ran for {time:.1} s, and a test binary may for {limit} s")
-        })
-        .collect()
+        binaries
+            .filter_map(|binary| overrun(&binary.name, binary.time, BINARY))
+            .collect()
     }
+}
+
+fn overrun(name: &str, time: Duration, limit: Duration) -> Option<String> {
+    (time > limit).then(|| {
+        let (time, limit) = (time.as_secs_f64(), limit.as_secs());
+        format!("{name} ran for {time:.1} s, and may run for {limit} s")
+    })
 }
 
 fn examples() -> Line {
@@ -148,29 +155,42 @@ fn loom(binaries: &Path) -> Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tally::Binary;
 
-    fn ran(times: &[u64]) -> Tally {
+    fn ran(binaries: &[(u64, u64)]) -> Tally {
         let mut tally = Tally::default();
-        for seconds in times {
-            let name = "breaker (tests/breaker.rs)".to_owned();
-            tally.binaries.push((name, Duration::from_secs(*seconds)));
+        for (tests, seconds) in binaries {
+            tally.binaries.push(Binary {
+                name: "breaker (tests/breaker.rs)".to_owned(),
+                tests: *tests,
+                time: Duration::from_secs(*seconds),
+            });
         }
         tally
     }
 
     #[test]
     fn a_test_binary_may_run_for_thirty_seconds() {
-        assert_eq!(Kind::Tests.overruns(&ran(&[30, 30, 30])).len(), 0);
+        let long = "breaker (tests/breaker.rs) ran for 31.0 s, and may run for 30 s";
+
         assert_eq!(
-            Kind::Tests.overruns(&ran(&[30, 31])),
-            ["breaker (tests/breaker.rs) ran for 31.0 s, and a test binary may for 30 s"]
+            Kind::Tests.faults(&ran(&[(9, 30), (9, 30), (0, 0)])).len(),
+            0
         );
+        assert_eq!(Kind::Tests.faults(&ran(&[(9, 30), (9, 31)])), [long]);
     }
 
     #[test]
     fn the_models_may_run_for_sixty_seconds_together() {
-        assert_eq!(Kind::Loom.overruns(&ran(&[31, 29])).len(), 0);
-        assert_eq!(Kind::Loom.overruns(&ran(&[31, 30])).len(), 1);
+        assert_eq!(Kind::Loom.faults(&ran(&[(2, 31), (2, 29)])).len(), 0);
+        assert_eq!(Kind::Loom.faults(&ran(&[(2, 31), (2, 30)])).len(), 1);
+    }
+
+    #[test]
+    fn a_package_said_to_have_models_has_some() {
+        let faults = Kind::Loom.faults(&ran(&[(2, 1), (0, 0)]));
+
+        assert_eq!(faults, ["breaker (tests/breaker.rs) has no loom model"]);
     }
 
     #[test]

@@ -3,14 +3,23 @@
 use std::ops::AddAssign;
 use std::time::Duration;
 
-/// The tests that ran, and how long each binary took.
+/// The tests that ran.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
-    pub(crate) binaries: Vec<(String, Duration)>,
+    pub(crate) binaries: Vec<Binary>,
     /// The binary whose output comes now.
     running: String,
+}
+
+/// A test binary that ran to its end.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Binary {
+    pub(crate) name: String,
+    /// How many tests it ran.
+    pub(crate) tests: u64,
+    pub(crate) time: Duration,
 }
 
 impl Tally {
@@ -21,7 +30,11 @@ impl Tally {
         } else if let Some((passed, failed, time)) = result(line) {
             self.passed += passed;
             self.failed += failed;
-            self.binaries.push((self.running.clone(), time));
+            self.binaries.push(Binary {
+                name: self.running.clone(),
+                tests: passed + failed,
+                time,
+            });
         }
     }
 
@@ -33,7 +46,7 @@ impl Tally {
 
     /// Returns how long the binaries ran in all.
     pub(crate) fn time(&self) -> Duration {
-        self.binaries.iter().map(|(_, time)| time).sum()
+        self.binaries.iter().map(|binary| binary.time).sum()
     }
 }
 
@@ -94,13 +107,15 @@ test result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         output.lines().for_each(|line| tally.read(line));
 
         assert_eq!((tally.passed, tally.failed), (68, 1));
-        let names: Vec<&str> = tally.binaries.iter().map(|(name, _)| &**name).collect();
+        let binaries = tally.binaries.iter();
         assert_eq!(
-            names,
+            binaries
+                .map(|binary| (&*binary.name, binary.tests))
+                .collect::<Vec<_>>(),
             [
-                "watertight_core (unittests src/lib.rs)",
-                "breaker (tests/breaker.rs)",
-                "Doc-tests watertight_core",
+                ("watertight_core (unittests src/lib.rs)", 61),
+                ("breaker (tests/breaker.rs)", 4),
+                ("Doc-tests watertight_core", 4),
             ]
         );
         assert_eq!(tally.time(), Duration::from_millis(32_750));

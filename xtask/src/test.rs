@@ -30,7 +30,7 @@ pub(crate) fn run(only: &[Kind]) -> Verdict {
         run.steps.push(if skipped {
             Report::skipped(kind)
         } else {
-            step(kind, binaries)?
+            step(kind, binaries)
         });
     }
     run.time = whole.read();
@@ -44,40 +44,43 @@ pub(crate) fn run(only: &[Kind]) -> Verdict {
 }
 
 /// Runs the commands of a step up to the first that fails.
-fn step(kind: Kind, binaries: &Path) -> io::Result<Report> {
+fn step(kind: Kind, binaries: &Path) -> Report {
     let watch = Stopwatch::start();
     let mut tally = Tally::default();
     let mut failed = None;
     for (line, counts) in kind.lines(binaries) {
         println!("\n== {}: {line}", kind.name());
-        if !command(&line, counts, &mut tally)? {
+        let succeeded = command(&line, counts, &mut tally).unwrap_or_else(|error| {
+            eprintln!("error: {error}");
+            false
+        });
+        if counts == Counts::One {
+            tally.check(succeeded);
+        }
+        if !succeeded {
             failed = Some(line);
             break;
         }
     }
 
-    let overruns = kind.overruns(&tally);
+    let faults = kind.faults(&tally);
     let ended = match failed {
         Some(line) => Ended::Failed(line),
-        None if overruns.is_empty() => Ended::Passed,
-        None => Ended::Overran(overruns),
+        None if faults.is_empty() => Ended::Passed,
+        None => Ended::Faulted(faults),
     };
-    Ok(Report {
+    Report {
         kind,
         time: watch.read(),
         ended,
         tally,
-    })
+    }
 }
 
 fn command(line: &Line, counts: Counts, tally: &mut Tally) -> io::Result<bool> {
-    match counts {
-        Counts::Nothing => Ok(line.run()?.success()),
-        Counts::Tests => Ok(line.watch(|line| tally.read(line))?.success()),
-        Counts::One => {
-            let passed = line.run()?.success();
-            tally.check(passed);
-            Ok(passed)
-        }
-    }
+    let status = match counts {
+        Counts::Nothing | Counts::One => line.run()?,
+        Counts::Tests => line.watch(&mut io::stdout().lock(), |line| tally.read(line))?,
+    };
+    Ok(status.success())
 }
