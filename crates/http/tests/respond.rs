@@ -265,13 +265,13 @@ async fn a_client_gets_answers_for_rejections_and_keeps_other_errors() {
     assert_eq!(error.unwrap_err().to_string(), "connection reset");
 }
 
-/// Is not ready by an error that `error` makes, and counts its calls.
+/// Is not ready by the errors that `error` makes.
 #[derive(Clone)]
 struct Unready<F> {
     error: F,
 }
 
-impl<F: Fn() -> BoxError> Service<Request<()>> for Unready<F> {
+impl<F: FnMut() -> BoxError> Service<Request<()>> for Unready<F> {
     type Response = Response<Empty<Bytes>>;
     type Error = BoxError;
     type Future = std::future::Ready<Result<Self::Response, BoxError>>;
@@ -287,16 +287,26 @@ impl<F: Fn() -> BoxError> Service<Request<()>> for Unready<F> {
 
 #[tokio::test]
 async fn an_error_of_poll_ready_is_answered_by_the_next_call() {
+    let mut asked = 0;
     let inner = Unready {
-        error: || refused().into(),
+        error: move || {
+            asked += 1;
+            Rejection::new(Reason::NotReady, Name::new("api"))
+                .with_retry_after(Duration::from_millis(asked))
+                .into()
+        },
     };
     let mut service = RespondLayer::new().layer_on(inner);
 
-    for _ in 0..2 {
+    for asked in ["1", "2"] {
         let service = service.ready().await.unwrap();
         let service = service.ready().await.unwrap();
         let answer: Result<_, Infallible> = service.call(request("application/grpc")).await;
-        assert_eq!(header(answer.unwrap().headers(), "grpc-status"), Some("14"));
+        let answer = answer.unwrap();
+        assert_eq!(
+            header(answer.headers(), "grpc-retry-pushback-ms"),
+            Some(asked)
+        );
     }
 }
 

@@ -1,0 +1,10 @@
+//! Our layers inside the hosts that they are made for, on real sockets.
+//!
+//! What is asserted are counts and orders, never times; `bounded` ends a test that hangs.
+
+#![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
+
+mod context;
+mod echo;
+mod server;
+mod web;
