@@ -1,0 +1,72 @@
+//! What a call that succeeds does not cost.
+
+#![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
+
+use std::future::{Ready, ready};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::Full;
+use tower::{Service, ServiceBuilder, service_fn};
+use watertight_core::{BoxError, Call, Finish, Outcome};
+use watertight_http::{AtBodyEnd, GrpcClassifier, HttpClassifier, RespondLayer};
+
+struct Uncounted;
+
+impl Call for Uncounted {
+    fn head(&mut self, _: &Outcome) {}
+
+    fn end(self, _: Outcome) {}
+}
+
+fn hello(_: Request<()>) -> Ready<Result<Response<Full<Bytes>>, BoxError>> {
+    ready(Ok(Response::new(Full::new(Bytes::from_static(b"hello")))))
+}
+
+/// Reads a body that is all there to its end.
+fn read<B: Body<Data = Bytes>>(body: B) {
+    let mut body = pin!(body);
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Some(frame)) = body.as_mut().poll_frame(&mut cx) {
+        assert!(frame.is_ok());
+    }
+}
+
+#[test]
+fn to_respond_allocates_nothing() {
+    let mut service = ServiceBuilder::new()
+        .layer(RespondLayer::new())
+        .service(service_fn(hello));
+    let request = Request::builder().header("content-type", "application/grpc");
+    let request = request.body(()).unwrap();
+
+    let info = measure(|| {
+        let mut future = pin!(service.call(request));
+        let mut cx = Context::from_waker(Waker::noop());
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(Ok(response)) => read(response.into_body()),
+            Poll::Pending => unreachable!("the service is ready"),
+        }
+    });
+
+    assert_eq!(info.count_total, 0);
+}
+
+#[test]
+fn to_follow_a_body_allocates_nothing() {
+    let response = || Response::new(Full::new(Bytes::from_static(b"hello")));
+    let classifiers = (HttpClassifier::new().failure([404]), GrpcClassifier::new());
+
+    let info = measure(|| {
+        let http = AtBodyEnd.finish(response(), &classifiers.0, Uncounted);
+        let grpc = AtBodyEnd.finish(response(), &classifiers.1, Uncounted);
+        read(http.into_body());
+        drop(grpc);
+    });
+
+    assert_eq!(info.count_total, 0);
+}
