@@ -1,0 +1,111 @@
+use std::fmt;
+use std::hint::black_box;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::unconstrained;
+use tower::{Service, ServiceExt};
+
+use crate::Path;
+
+/// Makes the runtime that every row runs on.
+///
+/// # Panics
+///
+/// If the system gives it no resources.
+#[must_use]
+pub fn runtime() -> Runtime {
+    let runtime = Builder::new_current_thread().enable_time().build();
+    runtime.expect("a runtime without I/O needs nothing that can run out")
+}
+
+/// A service under measurement, of whatever type.
+pub trait Subject: Send {
+    /// Makes `calls` calls, one after the other.
+    fn run(&mut self, calls: u64) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+
+    /// Makes another subject of a clone of the service.
+    fn twin(&self) -> Box<dyn Subject>;
+}
+
+impl fmt::Debug for dyn Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").finish_non_exhaustive()
+    }
+}
+
+/// Calls one service again and again.
+pub(crate) struct Kept<S> {
+    pub(crate) service: S,
+    pub(crate) path: Path,
+}
+
+impl<S> Subject for Kept<S>
+where
+    S: Service<u64, Future: Send> + Clone + Send + 'static,
+{
+    fn run(&mut self, calls: u64) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(unconstrained(async move {
+            for request in 0..calls {
+                call(&mut self.service, request, self.path).await;
+            }
+        }))
+    }
+
+    fn twin(&self) -> Box<dyn Subject> {
+        Box::new(Self {
+            service: self.service.clone(),
+            path: self.path,
+        })
+    }
+}
+
+/// Calls a new clone of a service each time, as axum does.
+pub(crate) struct Cloned<S> {
+    pub(crate) service: S,
+    pub(crate) path: Path,
+}
+
+impl<S> Subject for Cloned<S>
+where
+    S: Service<u64, Future: Send> + Clone + Send + Sync + 'static,
+{
+    fn run(&mut self, calls: u64) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(unconstrained(async move {
+            for request in 0..calls {
+                call(&mut self.service.clone(), request, self.path).await;
+            }
+        }))
+    }
+
+    fn twin(&self) -> Box<dyn Subject> {
+        Box::new(Self {
+            service: self.service.clone(),
+            path: self.path,
+        })
+    }
+}
+
+async fn call<S: Service<u64>>(service: &mut S, request: u64, path: Path) {
+    let Ok(ready) = service.ready().await else {
+        panic!("a service under measurement is always ready");
+    };
+    let answer = polled_again(ready.call(black_box(request))).await;
+    assert!(
+        answer.is_ok() == (path == Path::Success),
+        "a call went the other way"
+    );
+    // The answer is dropped here: dropping an error is a part of what a refusal costs.
+    black_box(&answer);
+}
+
+/// Polls `future` once more at once where it is pending, as `Echo<true>` expects.
+async fn polled_again<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Pending => future.as_mut().poll(cx),
+        ready => ready,
+    })
+    .await
+}

@@ -1,0 +1,163 @@
+use std::fs;
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{Quartiles, Row, Subject, runtime};
+
+/// How long the threads run at a time: less than a scheduler leaves a thread alone, so that some
+/// slices of a busy machine are good.
+const SLICE: Duration = Duration::from_millis(2);
+
+/// The share of a good slice that a thread may have waited for a processor, or have started later
+/// than another.
+const LOST: f64 = 0.02;
+
+/// How many slices the threads run one after the other.
+const SERIES: usize = 10;
+
+/// How many slices are tried for each good one that is wanted.
+const TRIES: usize = 15;
+
+/// How many calls a thread makes between two looks at the clock.
+const STRIDE: u64 = 64;
+
+/// How many calls one thread makes, and how many two make together, of one layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Scaling {
+    /// Calls a second of one thread.
+    pub one: f64,
+    /// Calls a second of two threads, each with a runtime of its own and a clone of the service.
+    pub two: f64,
+    /// In how many slices all threads ran all the time: the fewer of the two.
+    pub good: usize,
+}
+
+impl Scaling {
+    /// Returns how many times the calls of one thread two make: 2 where nothing is shared.
+    #[must_use]
+    pub fn ratio(&self) -> f64 {
+        self.two / self.one
+    }
+}
+
+/// Measures how `row` scales to two threads, until `enough` slices of each are good. Returns `None`
+/// if none is, on a machine that has no two processors to spare.
+#[must_use]
+pub fn scaling(row: &Row, enough: usize) -> Option<Scaling> {
+    let subject = row.ready();
+    let (mut one, mut two) = (Slices::default(), Slices::default());
+    let mut tried = 0;
+    while one.0.len().min(two.0.len()) < enough && tried < TRIES * enough {
+        one.run(&*subject, 1);
+        two.run(&*subject, 2);
+        tried += SERIES;
+    }
+    Some(Scaling {
+        one: one.median()?,
+        two: two.median()?,
+        good: one.0.len().min(two.0.len()),
+    })
+}
+
+/// The calls a second of the good slices, of all threads together.
+#[derive(Debug, Default)]
+struct Slices(Vec<f64>);
+
+impl Slices {
+    fn run(&mut self, subject: &dyn Subject, threads: usize) {
+        let started = AtomicUsize::new(0);
+        let parts: Vec<[Part; SERIES]> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads)
+                .map(|_| {
+                    let (twin, started) = (subject.twin(), &started);
+                    scope.spawn(move || Part::series(twin, started, threads))
+                })
+                .collect();
+            let threads = threads.into_iter().map(ScopedJoinHandle::join);
+            threads
+                .map(|parts| parts.expect("what runs on one thread runs on two"))
+                .collect()
+        });
+        for slice in 0..SERIES {
+            let parts: Vec<Part> = parts.iter().map(|parts| parts[slice]).collect();
+            self.add(&parts);
+        }
+    }
+
+    /// Adds the slice that these parts make up, if it is good.
+    fn add(&mut self, parts: &[Part]) {
+        let starts = parts.iter().map(|part| part.start);
+        let late = starts.clone().max().zip(starts.min());
+        let late = late.map_or(Duration::ZERO, |(last, first)| last - first);
+        let waited = parts.iter().map(|part| part.waited).max();
+
+        if late.max(waited.unwrap_or_default()) <= SLICE.mul_f64(LOST) {
+            self.0.push(parts.iter().map(|part| part.rate).sum());
+        }
+    }
+
+    fn median(&self) -> Option<f64> {
+        Some(Quartiles::of(self.0.iter().copied())?.median)
+    }
+}
+
+/// What one thread did in a slice.
+#[derive(Clone, Copy)]
+struct Part {
+    start: Instant,
+    /// Calls a second.
+    rate: f64,
+    /// How long the thread waited for a processor.
+    waited: Duration,
+}
+
+impl Part {
+    /// Runs the slices of one thread out of `threads`, which begin each slice together.
+    fn series(
+        mut subject: Box<dyn Subject>,
+        started: &AtomicUsize,
+        threads: usize,
+    ) -> [Self; SERIES] {
+        let runtime = runtime();
+        runtime.block_on(subject.run(STRIDE));
+        [(); SERIES].map(|()| {
+            // A thread that slept here would be woken late.
+            let everyone = (started.fetch_add(1, Ordering::Relaxed) / threads + 1) * threads;
+            while started.load(Ordering::Relaxed) < everyone {
+                spin_loop();
+            }
+            runtime.block_on(Self::run(&mut *subject))
+        })
+    }
+
+    async fn run(subject: &mut dyn Subject) -> Self {
+        let waited_before = time_waited();
+        let start = Instant::now();
+        let mut calls = 0;
+        let time = loop {
+            subject.run(STRIDE).await;
+            calls += STRIDE;
+            let time = Instant::now() - start;
+            if time >= SLICE {
+                break time;
+            }
+        };
+        Self {
+            start,
+            rate: calls as f64 / time.as_secs_f64(),
+            waited: time_waited() - waited_before,
+        }
+    }
+}
+
+/// Returns how long the calling thread has waited for a processor so far, as Linux knows it.
+fn time_waited() -> Duration {
+    let nanos = fs::read_to_string("/proc/thread-self/schedstat")
+        .ok()
+        .and_then(|stat| stat.split_whitespace().nth(1)?.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
