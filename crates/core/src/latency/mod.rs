@@ -1,0 +1,10 @@
+//! What calls take: quantiles of late, and counts for ever, in the same buckets.
+
+mod decay;
+mod fading;
+mod histogram;
+mod quantile;
+mod scale;
+
+pub use histogram::Histogram;
+pub use quantile::Quantile;
