@@ -244,7 +244,7 @@ impl<T: Entry> Keyed<T> {
                 .into_iter()
                 .chain(candidate.map(|candidate| (candidate, index)))
                 .min();
-            if left == 0 || least.is_some_and(|(least, _)| least.is_spent()) {
+            if left == 0 || least.is_some_and(|(least, _)| least.is_spent(now)) {
                 break;
             }
         }
@@ -266,10 +266,7 @@ impl<T: Entry> Keyed<T> {
             .map(|_| Place { taken: &self.taken })
     }
 
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "the bits that the shard's own table uses least"
-    )]
+    /// Takes bits that the table of the shard makes the least use of.
     fn shard_of(&self, key: Key) -> usize {
         (self.secret.hash_one(key) >> 32) as usize & (self.shards.len() - 1)
     }
@@ -328,4 +325,368 @@ fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos())
         .unwrap_or(u64::MAX)
         .min(u64::MAX - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::AtomicBool;
+    use std::sync::{Barrier, Weak};
+    use std::thread;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const IDLE: Duration = Duration::from_secs(60);
+
+    /// An entry of a worth that the test sets.
+    #[derive(Debug)]
+    struct Thing(Mutex<Option<u64>>);
+
+    impl Thing {
+        fn new(worth: Option<u64>) -> Self {
+            Self(Mutex::new(worth))
+        }
+
+        fn set(&self, worth: Option<u64>) {
+            *self.0.lock().unwrap() = worth;
+        }
+    }
+
+    impl Entry for Thing {
+        fn worth(&self) -> Option<u64> {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    fn keyed(max_keys: usize) -> (Keyed<Thing>, Instant) {
+        let now = Instant::now();
+        let overflow = Arc::new(Thing::new(None));
+        (Keyed::new(max_keys, IDLE, overflow, now), now)
+    }
+
+    fn insert(keyed: &Keyed<Thing>, key: u64, now: Instant, worth: Option<u64>) -> Arc<Thing> {
+        keyed.get_or_insert(Key::of(key), || now, || Thing::new(worth))
+    }
+
+    fn has(keyed: &Keyed<Thing>, key: u64) -> bool {
+        keyed.get(Key::of(key)).is_some()
+    }
+
+    #[test]
+    fn a_key_keeps_its_entry_and_a_hit_reads_no_clock() {
+        let (keyed, now) = keyed(4);
+        let made = insert(&keyed, 1, now, Some(0));
+
+        let found = keyed.get_or_insert(
+            Key::of(1_u64),
+            || panic!("reads the clock"),
+            || panic!("makes another"),
+        );
+
+        assert!(Arc::ptr_eq(&made, &found));
+        assert_eq!(keyed.keys(), [Key::of(1_u64)]);
+    }
+
+    #[test]
+    fn the_entry_that_carries_least_goes() {
+        let (keyed, now) = keyed(64);
+        for key in 0..64 {
+            insert(&keyed, key, now, Some(if key == 40 { 1 } else { 2 + key }));
+        }
+
+        insert(&keyed, 100, now, Some(0));
+
+        assert!(!has(&keyed, 40));
+        assert_eq!((keyed.len(), keyed.evicted()), (64, 1));
+    }
+
+    #[test]
+    fn of_equals_one_that_is_not_used_goes() {
+        let (keyed, now) = keyed(8);
+        for key in 0..8 {
+            insert(&keyed, key, now, Some(3));
+        }
+        for key in (0..8).filter(|key| *key != 5) {
+            insert(&keyed, key, now, None);
+        }
+
+        insert(&keyed, 100, now + SECOND, Some(3));
+
+        assert!(!has(&keyed, 5));
+    }
+
+    #[test]
+    fn the_only_entry_that_may_go_is_found_wherever_it_is() {
+        let (keyed, now) = keyed(64);
+        for key in 0..64 {
+            insert(&keyed, key, now, None);
+        }
+
+        for key in 0..64 {
+            keyed.get(Key::of(key)).unwrap().set(Some(9));
+            insert(&keyed, 100 + key, now, None);
+            assert!(!has(&keyed, key));
+        }
+
+        assert_eq!((keyed.evicted(), keyed.overflowed()), (64, 0));
+    }
+
+    #[test]
+    fn what_is_held_or_must_stay_is_not_forgotten() {
+        let (keyed, now) = keyed(2);
+        insert(&keyed, 1, now, None);
+        let held = insert(&keyed, 2, now, Some(0));
+
+        let shared = insert(&keyed, 3, now + 10 * IDLE, Some(0));
+        keyed.sweep(now + 20 * IDLE);
+
+        assert!(Arc::ptr_eq(&shared, keyed.overflow()));
+        assert_eq!((keyed.len(), keyed.overflowed()), (2, 1));
+        assert!(has(&keyed, 1) && has(&keyed, 2));
+
+        drop(held);
+        let own = insert(&keyed, 3, now, Some(0));
+        assert!(!Arc::ptr_eq(&own, keyed.overflow()));
+        assert!(has(&keyed, 3) && !has(&keyed, 2));
+    }
+
+    #[test]
+    fn an_idle_entry_that_carries_nothing_expires() {
+        let (keyed, now) = keyed(100);
+        insert(&keyed, 1, now, Some(0));
+        insert(&keyed, 2, now, Some(1));
+        insert(&keyed, 3, now, Some(0));
+
+        keyed.sweep(now + IDLE - SECOND);
+        assert_eq!(keyed.len(), 3);
+
+        insert(&keyed, 3, now, None);
+        keyed.sweep(now + IDLE);
+        assert!(!has(&keyed, 1) && has(&keyed, 2) && has(&keyed, 3));
+
+        keyed.sweep(now + 2 * IDLE);
+        assert!(!has(&keyed, 3));
+        assert_eq!((keyed.len(), keyed.evicted()), (1, 0));
+    }
+
+    #[test]
+    fn new_keys_let_idle_ones_expire() {
+        let (keyed, mut now) = keyed(10_000);
+        for key in 0..1_000 {
+            insert(&keyed, key, now, Some(0));
+        }
+
+        now += IDLE;
+        for key in 1_000..2_000 {
+            insert(&keyed, key, now, Some(0));
+        }
+
+        assert!(keyed.len() < 1_100, "{}", keyed.len());
+    }
+
+    #[test]
+    fn a_panic_of_the_maker_loses_no_place() {
+        let (keyed, now) = keyed(1);
+        for _ in 0..3 {
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                keyed.get_or_insert(Key::of(1_u64), || now, || panic!("made badly"))
+            }));
+            assert!(panicked.is_err());
+        }
+        assert!(keyed.is_empty());
+
+        insert(&keyed, 1, now, Some(0));
+        assert!(has(&keyed, 1));
+        assert!(
+            catch_unwind(AssertUnwindSafe(|| {
+                keyed.get_or_insert(Key::of(2_u64), || now, || panic!("made badly"))
+            }))
+            .is_err()
+        );
+        insert(&keyed, 3, now, Some(0));
+        assert_eq!((keyed.len(), keyed.overflowed()), (1, 0));
+    }
+
+    #[test]
+    fn a_visitor_may_use_the_map() {
+        let (keyed, now) = keyed(40);
+        for key in 0..40 {
+            insert(&keyed, key, now, Some(0));
+        }
+
+        let mut seen = Vec::new();
+        keyed.for_each(|key, entry| {
+            assert!(Arc::ptr_eq(entry, &keyed.get(key).unwrap()));
+            seen.push(key);
+        });
+
+        let mut keys = keyed.keys();
+        keys.sort_unstable();
+        seen.sort_unstable();
+        assert_eq!(seen, keys);
+        assert_eq!(seen.len(), 40);
+    }
+
+    /// Keys come and go from all sides, and the threads hold what they use for a moment.
+    #[test]
+    fn threads_share_one_entry_a_key_and_never_exceed_the_bound() {
+        struct Unique(AtomicBool);
+
+        impl Entry for Unique {
+            fn worth(&self) -> Option<u64> {
+                Some(0)
+            }
+        }
+
+        for max_keys in [1, 7, 200] {
+            let now = Instant::now();
+            let overflow = Arc::new(Unique(AtomicBool::new(false)));
+            let keyed = Keyed::new(max_keys, IDLE, overflow, now);
+            thread::scope(|scope| {
+                for thread in 0..4_u64 {
+                    let keyed = &keyed;
+                    scope.spawn(move || {
+                        for number in 0..20_000 {
+                            let key = Key::of((number * (thread + 1)) % (2 * max_keys as u64));
+                            let fresh = || Unique(AtomicBool::new(false));
+                            let entry = keyed.get_or_insert(key, || now, fresh);
+                            if !Arc::ptr_eq(&entry, keyed.overflow()) {
+                                // While it is held, no other can be made for the key.
+                                assert!(Arc::ptr_eq(&entry, &keyed.get(key).unwrap()));
+                            }
+                            entry.0.store(true, Ordering::Relaxed);
+                            assert!(keyed.len() <= max_keys);
+                        }
+                    });
+                }
+            });
+            assert_eq!(keyed.keys().len(), keyed.len());
+            assert!(keyed.len() <= max_keys);
+        }
+    }
+
+    /// In a full map, with one place that may be had, who races for a key gets the entry of who wins.
+    #[test]
+    fn racing_callers_of_a_key_share_what_one_of_them_made() {
+        for round in 0..200_u64 {
+            let (keyed, now) = keyed(1);
+            insert(&keyed, 1_000, now, Some(0));
+            let barrier = Barrier::new(2);
+            let entries: Vec<_> = thread::scope(|scope| {
+                [(); 2]
+                    .map(|()| {
+                        scope.spawn(|| {
+                            barrier.wait();
+                            insert(&keyed, round, now, Some(0))
+                        })
+                    })
+                    .into_iter()
+                    .map(|thread| thread.join().unwrap())
+                    .collect()
+            });
+
+            assert!(Arc::ptr_eq(&entries[0], &entries[1]));
+            assert_eq!(keyed.overflowed(), 0);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Use { key: u64, hold: bool },
+        Release(u64),
+        Worth { key: u64, worth: Option<u64> },
+        Pass(u32),
+        Sweep,
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let worth = prop_oneof![Just(None), (0..3_u64).prop_map(Some)];
+        let step = prop_oneof![
+            4 => (0..40_u64, any::<bool>()).prop_map(|(key, hold)| Step::Use { key, hold }),
+            2 => (0..40_u64).prop_map(Step::Release),
+            2 => (0..40_u64, worth).prop_map(|(key, worth)| Step::Worth { key, worth }),
+            1 => (0..90_u32).prop_map(Step::Pass),
+            1 => Just(Step::Sweep),
+        ];
+        vec(step, 1..200)
+    }
+
+    /// What an obvious map knows of an entry.
+    struct Known {
+        entry: Weak<Thing>,
+        last_use: Instant,
+        worth: Option<u64>,
+    }
+
+    proptest! {
+        /// The model knows every use, and says after each step which entries may have gone.
+        #[test]
+        fn forgets_only_what_it_may(max_keys in 1..33_usize, steps in steps()) {
+            let (keyed, mut now) = keyed(max_keys);
+            let mut known: HashMap<u64, Known> = HashMap::new();
+            let mut held: HashMap<u64, Arc<Thing>> = HashMap::new();
+
+            for step in steps {
+                let evicted = keyed.evicted();
+                match step {
+                    Step::Use { key, hold } => {
+                        let entry = insert(&keyed, key, now, Some(1));
+                        if Arc::ptr_eq(&entry, keyed.overflow()) {
+                            // Nothing was to be had, in a map small enough to look at all of it.
+                            prop_assert_eq!(known.len(), max_keys);
+                            prop_assert!(!known.contains_key(&key));
+                            for (key, it) in &known {
+                                prop_assert!(it.worth.is_none() || held.contains_key(key));
+                            }
+                        } else {
+                            let it = known.entry(key).or_insert_with(|| Known {
+                                entry: Weak::new(),
+                                last_use: now,
+                                worth: Some(1),
+                            });
+                            // The same entry as before, if there was one.
+                            if let Some(before) = it.entry.upgrade() {
+                                prop_assert!(Arc::ptr_eq(&entry, &before));
+                            } else {
+                                it.worth = Some(1);
+                                it.entry = Arc::downgrade(&entry);
+                            }
+                            it.last_use = now;
+                            if hold {
+                                held.insert(key, entry);
+                            }
+                        }
+                    }
+                    Step::Release(key) => drop(held.remove(&key)),
+                    Step::Worth { key, worth } => {
+                        if let Some(it) = known.get_mut(&key) {
+                            it.worth = worth;
+                            keyed.get(Key::of(key)).unwrap().set(worth);
+                        }
+                    }
+                    Step::Pass(seconds) => now += seconds * SECOND,
+                    Step::Sweep => keyed.sweep(now),
+                }
+
+                let gone: Vec<_> = known
+                    .extract_if(|key, _| keyed.get(Key::of(*key)).is_none())
+                    .collect();
+                let expired = gone.iter().filter(|(_, it)| {
+                    it.worth == Some(0) && now.duration_since(it.last_use) >= IDLE
+                });
+                prop_assert!(gone.len() - expired.count() <= (keyed.evicted() - evicted) as usize);
+                for (key, it) in &gone {
+                    prop_assert!(it.worth.is_some() && !held.contains_key(key));
+                }
+                prop_assert!(keyed.len() <= max_keys);
+                prop_assert_eq!(keyed.len(), known.len());
+                prop_assert_eq!(keyed.keys().len(), known.len());
+            }
+        }
+    }
 }

@@ -49,7 +49,6 @@ impl Hasher for Mixer {
         }
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "takes the key's halves")]
     fn write_u128(&mut self, key: u128) {
         let low = key as u64 ^ self.low ^ self.mixed;
         let high = (key >> 64) as u64 ^ self.high;
@@ -64,10 +63,6 @@ impl Hasher for Mixer {
 /// 2^64 over the golden ratio. Spreads the fold's bits once more.
 const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-#[allow(
-    clippy::cast_possible_truncation,
-    reason = "takes the product's halves"
-)]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64

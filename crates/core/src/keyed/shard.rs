@@ -29,15 +29,14 @@ const USED: u64 = u64::MAX;
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Candidate {
     worth: u64,
-    used: bool,
     seen: u64,
     key: Key,
 }
 
 impl Candidate {
-    /// Whether none can come before it but for its age.
-    pub(super) fn is_spent(&self) -> bool {
-        self.worth == 0 && !self.used
+    /// Whether it carries nothing and was not in use of late: no need to look for a better one.
+    pub(super) fn is_spent(&self, now: u64) -> bool {
+        self.worth == 0 && self.seen < now
     }
 }
 
@@ -86,9 +85,8 @@ impl<T: Entry> Shard<T> {
         for _ in 0..slots.min(self.slots.len()) {
             let place = self.next();
             let slot = &mut self.slots[place];
-            let used = slot.pass(now);
-            if !used && before.is_some_and(|before| slot.seen <= before) && slot.worth() == Some(0)
-            {
+            slot.pass(now);
+            if before.is_some_and(|before| slot.seen <= before) && slot.worth() == Some(0) {
                 gone.push(self.remove(place));
                 // The hand has yet to see what took the place.
                 self.hand = place;
@@ -102,16 +100,15 @@ impl<T: Entry> Shard<T> {
     pub(super) fn least(&mut self, slots: &mut usize, now: u64) -> Option<Candidate> {
         let mut least: Option<Candidate> = None;
         for _ in 0..self.slots.len() {
-            if *slots == 0 || least.is_some_and(|least| least.is_spent()) {
+            if *slots == 0 || least.is_some_and(|least| least.is_spent(now)) {
                 break;
             }
             *slots -= 1;
             let place = self.next();
             let slot = &mut self.slots[place];
-            let used = slot.pass(now);
+            slot.pass(now);
             let candidate = slot.worth().map(|worth| Candidate {
                 worth,
-                used,
                 seen: slot.seen,
                 key: slot.key,
             });
@@ -151,13 +148,11 @@ impl<T: Entry> Shard<T> {
 }
 
 impl<T: Entry> Slot<T> {
-    /// Puts the time in the place of the mark, and returns whether there was one.
-    fn pass(&mut self, now: u64) -> bool {
-        let used = self.seen == USED;
-        if used {
+    /// Puts the time in the place of the mark, if there is one.
+    fn pass(&mut self, now: u64) {
+        if self.seen == USED {
             self.seen = now;
         }
-        used
     }
 
     /// What would be lost with the entry. Nobody can come to hold an entry that only the map holds

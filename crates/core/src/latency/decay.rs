@@ -77,7 +77,6 @@ mod tests {
     #[test]
     fn weights_double_in_an_epoch() {
         for tick in 0..1 << TICK_BITS {
-            #[allow(clippy::cast_precision_loss, reason = "small numbers")]
             let exact = UNIT as f64 * (tick as f64 / f64::from(1 << TICK_BITS)).exp2();
 
             assert!((weight(tick) as f64 - exact).abs() <= 0.003 * exact + 1.0);

@@ -86,3 +86,62 @@ fn fade(weight: u64, epochs: i64) -> u64 {
         .and_then(|epochs| weight.checked_shr(epochs))
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::decay::UNIT;
+    use super::*;
+
+    fn moment(epoch: u64) -> Moment {
+        Moment {
+            epoch,
+            weight: UNIT,
+        }
+    }
+
+    #[test]
+    fn a_weight_halves_with_each_epoch() {
+        let fading = Fading::default();
+        fading.add(moment(7));
+        fading.add(moment(7));
+
+        assert_eq!([7, 8, 10].map(|epoch| fading.at(epoch)), [512, 256, 64]);
+
+        fading.add(moment(8));
+        assert_eq!(fading.at(8), 512);
+        assert_eq!(fading.at(8 + 64), 0);
+    }
+
+    #[test]
+    fn a_late_sample_has_faded_already() {
+        let fading = Fading::default();
+        fading.add(moment(9));
+        fading.add(moment(7));
+
+        assert_eq!(fading.at(9), 256 + 64);
+        // Seen from before, what came later is as it is.
+        assert_eq!(fading.at(3), 256 + 64);
+    }
+
+    #[test]
+    fn a_full_weight_stays_in_its_bits() {
+        let fading = Fading(AtomicU64::new(5 << WEIGHT_BITS | FULL));
+        fading.add(moment(5));
+        assert_eq!(fading.at(5), FULL);
+
+        fading.add(moment(6));
+        assert_eq!(fading.at(6), FULL / 2 + UNIT);
+    }
+
+    #[test]
+    fn what_is_forgotten_does_not_come_back() {
+        let fading = Fading::default();
+        fading.add(moment(3));
+
+        fading.forget(4);
+        assert_eq!(fading.at(4), 128);
+
+        fading.forget(100);
+        assert_eq!(fading.at(3 + (1 << EPOCH_BITS)), 0);
+    }
+}

@@ -127,3 +127,256 @@ impl fmt::Debug for Quantile {
         f.debug_struct("Quantile").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const HALF_LIFE: Duration = Duration::from_secs(10);
+
+    fn quantile() -> (Quantile, Instant) {
+        let now = Instant::now();
+        (Quantile::new(HALF_LIFE, now), now)
+    }
+
+    fn near(found: Option<Duration>, exact: Duration) -> bool {
+        found.is_some_and(|found| found.abs_diff(exact) * 20 <= exact)
+    }
+
+    #[test]
+    fn has_no_value_before_the_first_sample() {
+        let (quantile, now) = quantile();
+
+        assert_eq!(quantile.value(0.5, now), None);
+        assert_eq!(quantile.weight(now), 0.0);
+    }
+
+    #[test]
+    fn a_constant_is_every_quantile() {
+        for constant in [Duration::ZERO, MS, Duration::from_nanos(u64::MAX)] {
+            let (quantile, now) = quantile();
+            for _ in 0..10 {
+                quantile.record(constant, now);
+            }
+
+            for p in [f64::NEG_INFINITY, 0.0, 0.5, 0.999, 1.0, f64::INFINITY] {
+                assert!(
+                    near(quantile.value(p, now), constant),
+                    "{p} of {constant:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_largest_duration_is_counted_as_five_centuries() {
+        let (quantile, now) = quantile();
+        quantile.record(Duration::MAX, now);
+
+        assert!(near(
+            quantile.value(0.5, now),
+            Duration::from_nanos(u64::MAX)
+        ));
+    }
+
+    #[test]
+    fn two_modes_are_told_apart_where_they_meet() {
+        let (quantile, now) = quantile();
+        for number in 0..1_000 {
+            quantile.record(if number < 900 { MS } else { 1_000 * MS }, now);
+        }
+
+        assert!(near(quantile.value(0.0, now), MS));
+        assert!(near(quantile.value(0.899, now), MS));
+        assert!(near(quantile.value(0.9, now), 1_000 * MS));
+        assert!(near(quantile.value(1.0, now), 1_000 * MS));
+    }
+
+    #[test]
+    fn a_sample_weighs_one_and_half_a_half_life_later() {
+        let (quantile, now) = quantile();
+        for _ in 0..1_000 {
+            quantile.record(MS, now);
+        }
+
+        assert!((quantile.weight(now) - 1_000.0).abs() < 1.0);
+        assert!((480.0..500.0).contains(&quantile.weight(now + HALF_LIFE)));
+    }
+
+    #[test]
+    fn what_is_long_ago_is_forgotten_and_stays_so() {
+        let (quantile, now) = quantile();
+        quantile.record(MS, now);
+        let epoch = HALF_LIFE * 31 / 32;
+
+        assert!(quantile.value(0.5, now + 8 * epoch).is_some());
+        for epochs in [10, 100, 1 << 20, 1 << 23, 1 << 24, 1 << 25] {
+            assert_eq!(quantile.value(0.5, now + epochs * epoch), None, "{epochs}");
+        }
+    }
+
+    /// As above, with traffic in another bucket, so that there is never a long rest.
+    #[test]
+    fn what_is_long_ago_is_forgotten_under_traffic() {
+        let (quantile, start) = quantile();
+        let epoch = HALF_LIFE * 31 / 32;
+        quantile.record(1_000 * MS, start);
+        for step in 1..=64 {
+            quantile.record(MS, start + step * (1 << 18) * epoch);
+        }
+
+        assert!(near(quantile.value(1.0, start + (1 << 24) * epoch), MS));
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_loses_nothing() {
+        let (quantile, start) = quantile();
+        let now = start + 5 * HALF_LIFE;
+        for _ in 0..100 {
+            quantile.record(MS, now);
+        }
+        for _ in 0..10 {
+            quantile.record(1_000 * MS, now - HALF_LIFE);
+        }
+
+        assert!(near(quantile.value(0.5, now), MS));
+        assert!(near(quantile.value(0.99, now), 1_000 * MS));
+        assert!(near(quantile.value(0.5, start), MS));
+        assert!((104.0..=106.0).contains(&quantile.weight(now)));
+    }
+
+    /// Records at a steady rate for 20 half-lives before the shift and `after` of them after it.
+    fn shift(
+        from: Duration,
+        to: Duration,
+        rate: u32,
+        phase: f64,
+        after: f64,
+    ) -> (Quantile, Instant) {
+        let (quantile, start) = quantile();
+        let start = start + HALF_LIFE.mul_f64(phase);
+        let gap = HALF_LIFE / rate;
+        for number in 0..20 * rate {
+            quantile.record(from, start + number * gap);
+        }
+        let shift = start + 20 * HALF_LIFE;
+        let now = shift + HALF_LIFE.mul_f64(after);
+        let mut next = shift;
+        while next < now {
+            quantile.record(to, next);
+            next += gap;
+        }
+        (quantile, now)
+    }
+
+    #[test]
+    fn longer_durations_show_within_a_half_life() {
+        for rate in [1, 3, 10, 1_000] {
+            for phase in 0..32 {
+                let phase = f64::from(phase) / 32.0;
+                let (quantile, now) = shift(MS, 100 * MS, rate, phase, 1.0);
+                for p in [0.5, 0.9, 0.95, 0.99] {
+                    assert!(
+                        near(quantile.value(p, now), 100 * MS),
+                        "{p} at {rate} from {phase}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shorter_durations_show_as_soon_as_the_old_ones_weigh_little() {
+        for rate in [1, 3, 10, 1_000] {
+            for phase in 0..32 {
+                let phase = f64::from(phase) / 32.0;
+                for p in [0.5_f64, 0.9, 0.95, 0.99] {
+                    let after = (1.0 / (1.0 - p)).log2() + 1.0;
+                    let (quantile, now) = shift(100 * MS, MS, rate, phase, after);
+                    assert!(
+                        near(quantile.value(p, now), MS),
+                        "{p} at {rate} from {phase}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn threads_lose_no_sample_and_invent_none() {
+        let (quantile, start) = quantile();
+        thread::scope(|scope| {
+            for thread in 0..4_u32 {
+                let quantile = &quantile;
+                scope.spawn(move || {
+                    for number in 0..40_000 {
+                        quantile.record(thread * MS, start + number * HALF_LIFE / 10_000);
+                    }
+                });
+            }
+        });
+
+        let now = start + 4 * HALF_LIFE;
+        let weight = quantile.weight(now);
+        // 40,000 a half-life for four of them, less what a thread far behind the others adds.
+        let steady = 40_000.0 * 31.0 / 32.0 / f64::ln(2.0) * (15.0 / 16.0);
+        assert!((0.5 * steady..2.0 * steady).contains(&weight), "{weight}");
+    }
+
+    /// The weight of a sample of that age.
+    fn exact_weight(age: Duration) -> f64 {
+        (-age.as_secs_f64() / (HALF_LIFE.as_secs_f64() * 31.0 / 32.0)).exp2()
+    }
+
+    fn durations() -> impl Strategy<Value = Duration> {
+        prop_oneof![
+            (0..64_u32, any::<u64>()).prop_map(|(bits, nanos)| Duration::from_nanos(nanos >> bits)),
+            prop_oneof![Just(Duration::ZERO), Just(MS), Just(1_000 * MS)],
+        ]
+    }
+
+    proptest! {
+        /// The oracle keeps every sample and its exact weight.
+        #[test]
+        fn agrees_with_exact_weighted_quantiles(
+            samples in vec((0..3_000_u32, durations()), 1..300),
+            idle in 0..20_000_u32,
+            p in 0.0..=1.0_f64,
+        ) {
+            let (quantile, mut now) = quantile();
+            let mut exact = Vec::new();
+            for (gap, value) in samples {
+                now += gap * MS;
+                quantile.record(value, now);
+                exact.push((value.as_nanos() as f64, now));
+            }
+            now += idle * MS;
+
+            let weigh = |takes: &dyn Fn(f64) -> bool| -> f64 {
+                exact
+                    .iter()
+                    .filter(|(value, _)| takes(*value))
+                    .map(|(_, at)| exact_weight(now - *at))
+                    .sum()
+            };
+            let total = weigh(&|_| true);
+            // The parabola's error, and two units for each sample that has faded.
+            let slack = 0.01 * total + exact.len() as f64 / 128.0;
+            prop_assert!((quantile.weight(now) - total).abs() <= slack);
+
+            if let Some(found) = quantile.value(p, now) {
+                let found = found.as_nanos() as f64;
+                prop_assert!(weigh(&|value| value * 1.05 < found) <= p * total + slack);
+                prop_assert!(weigh(&|value| value * 0.95 <= found) >= p * total - slack);
+            } else {
+                prop_assert!(total <= slack);
+            }
+        }
+    }
+}
