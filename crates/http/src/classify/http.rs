@@ -47,6 +47,10 @@ type Table = [Verdict; (LAST - FIRST + 1) as usize];
 ///     .success([503]);
 /// ```
 ///
+/// An error is read as a client's: a refused connection counts however deep below it is. A handler
+/// that calls several services has errors of its own, and a `Connect` from one of them would say
+/// too much.
+///
 /// A status of 4xx that is made a failure is a [`FailureKind::Client`] one, except that 408 is a
 /// [`FailureKind::Timeout`]. Every failure carries the response's
 /// [`Retry-After`](crate::retry_after()).

@@ -7,20 +7,6 @@ use watertight_core::{DynError, Failure, FailureKind, Outcome, Rejection};
 /// Picks the errors that mean that no connection was made.
 pub(super) type IsConnect = fn(&(dyn Error + 'static)) -> bool;
 
-/// What the clients of all transports have in common: a refused connection comes up as the
-/// [`io::Error`] of the socket, however deep.
-///
-/// An unreachable host or network does not count: it may also end a connection on which the
-/// request was sent.
-pub(super) fn refused(error: &(dyn Error + 'static)) -> bool {
-    io_kind(error).is_some_and(|kind| {
-        matches!(
-            kind,
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::AddrNotAvailable
-        )
-    })
-}
-
 /// Classifies an error in place of a response.
 pub(super) fn classify_error(error: &DynError, is_connect: IsConnect) -> Outcome {
     if let Some(rejection) = Rejection::find(error) {
@@ -56,6 +42,20 @@ pub(super) fn classify_body_error(head: Outcome, error: &DynError) -> Outcome {
 fn chain<'a>(error: &'a DynError) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let first: &'a (dyn Error + 'static) = error;
     successors(Some(first), |&error| error.source())
+}
+
+/// What the clients of all transports have in common: a refused connection comes up as the
+/// [`io::Error`] of the socket, however deep.
+///
+/// An unreachable host or network does not count: it may also end a connection on which the
+/// request was sent.
+fn refused(error: &(dyn Error + 'static)) -> bool {
+    io_kind(error).is_some_and(|kind| {
+        matches!(
+            kind,
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::AddrNotAvailable
+        )
+    })
 }
 
 fn timed_out(error: &(dyn Error + 'static)) -> bool {
