@@ -37,6 +37,7 @@ mod repeat;
 mod set;
 mod stripes;
 mod tracked;
+mod window;
 
 pub use classify::{Classify, ClassifyFn, End, ErrorsAreFailures, judge, judge_end};
 pub use config_error::ConfigError;
@@ -56,6 +57,7 @@ pub use repeat::{Always, Never, Repeat, RepeatIf};
 pub use set::{SetClassifier, SetFinish, SetNotes, SetRepeat};
 pub use stripes::{Padded, Stripes, stripe_count, thread_number};
 pub use tracked::Tracked;
+pub use window::{Pending, Record, Recorded, Run, Standing, Tally, Window};
 
 /// The error of every layer, as tower's own middleware has it.
 pub type BoxError = Box<DynError>;
