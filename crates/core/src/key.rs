@@ -193,6 +193,13 @@ pub trait KeyBy<Req> {
 
     /// Returns the request's key. The requests without one are served together.
     fn key(&self, request: &Req) -> Option<Key>;
+
+    /// Returns how people know the key. It is asked when a key is new, and shown only where
+    /// somebody asks for it.
+    fn label(&self, request: &Req) -> Option<String> {
+        let _ = request;
+        None
+    }
 }
 
 /// Does not tell requests apart: the default.
@@ -253,6 +260,60 @@ impl<F, Req> fmt::Debug for KeyFn<F, Req> {
     }
 }
 
+/// Keys with labels that a closure makes. Made by `.key_label(..)` on a builder.
+pub struct Labelled<K, F, Req> {
+    key: K,
+    label: F,
+    request: PhantomData<fn(Req)>,
+}
+
+impl<K, F, Req> Labelled<K, F, Req>
+where
+    F: Fn(&Req) -> String,
+{
+    /// Gives the keys that `key` finds labels.
+    #[must_use]
+    pub const fn new(key: K, label: F) -> Self {
+        Self {
+            key,
+            label,
+            request: PhantomData,
+        }
+    }
+}
+
+impl<K, F, Req> KeyBy<Req> for Labelled<K, F, Req>
+where
+    K: KeyBy<Req>,
+    F: Fn(&Req) -> String,
+{
+    const KEYED: bool = K::KEYED;
+
+    fn key(&self, request: &Req) -> Option<Key> {
+        self.key.key(request)
+    }
+
+    fn label(&self, request: &Req) -> Option<String> {
+        Some((self.label)(request))
+    }
+}
+
+impl<K: Clone, F: Clone, Req> Clone for Labelled<K, F, Req> {
+    fn clone(&self) -> Self {
+        Self {
+            key: self.key.clone(),
+            label: self.label.clone(),
+            request: PhantomData,
+        }
+    }
+}
+
+impl<K, F, Req> fmt::Debug for Labelled<K, F, Req> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Labelled")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,8 +321,14 @@ mod tests {
     /// A hash that moves with a version would split the state that processes share.
     #[test]
     fn hashes_never_change() {
-        assert_eq!(Key::of("tenant-7").to_string(), "1383e1667a7bc06dd5edd119303f41a4");
-        assert_eq!(Key::of(("tenant-7", 80_u16)).to_string(), "1f02e3e98fb4947528b75c1c2bf0caff");
+        assert_eq!(
+            Key::of("tenant-7").to_string(),
+            "1383e1667a7bc06dd5edd119303f41a4"
+        );
+        assert_eq!(
+            Key::of(("tenant-7", 80_u16)).to_string(),
+            "1f02e3e98fb4947528b75c1c2bf0caff"
+        );
     }
 
     #[test]

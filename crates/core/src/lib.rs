@@ -44,7 +44,7 @@ pub use config_error::ConfigError;
 pub use context::{Context, Priority, Scoped};
 pub use finish::{AtResponse, Call, Finish};
 pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
-pub use key::{Key, KeyBy, KeyFn, KeyHasher, KeyPart, Unkeyed};
+pub use key::{Key, KeyBy, KeyFn, KeyHasher, KeyPart, Labelled, Unkeyed};
 pub use keyed::{Entry, Keyed};
 pub use latency::{Histogram, Quantile};
 pub use mode::Mode;

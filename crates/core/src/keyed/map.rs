@@ -25,8 +25,8 @@ pub trait Entry {
 ///
 /// An entry that somebody holds an `Arc` of is in use, and stays. Of the others,
 ///
-/// - those that carry nothing go once they have not been used for `idle`. New keys and
-///   [`sweep`](Self::sweep) drive that, not the clock: a hit reads none.
+/// - those that have not been used for `idle` go, if they may: what they carry is as old. New keys
+///   and [`sweep`](Self::sweep) drive that, not the clock: a hit reads none.
 /// - when a new key finds the map full, the one that carries least goes, and of equals one that
 ///   has not been used of late. In a map of up to 64 keys it is the least of all, in a larger one
 ///   the least of 64, so that a new key costs no more in a larger map.
@@ -456,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_entry_that_carries_nothing_expires() {
+    fn an_idle_entry_expires_unless_it_must_stay() {
         let (keyed, now) = keyed(100);
         insert(&keyed, 1, now, Some(0));
         insert(&keyed, 2, now, Some(1));
@@ -465,12 +465,13 @@ mod tests {
         keyed.sweep(now + IDLE - SECOND);
         assert_eq!(keyed.len(), 3);
 
-        insert(&keyed, 3, now, None);
+        insert(&keyed, 4, now, None);
+        insert(&keyed, 3, now, Some(0));
         keyed.sweep(now + IDLE);
-        assert!(!has(&keyed, 1) && has(&keyed, 2) && has(&keyed, 3));
+        assert!(!has(&keyed, 1) && !has(&keyed, 2) && has(&keyed, 3));
 
         keyed.sweep(now + 2 * IDLE);
-        assert!(!has(&keyed, 3));
+        assert!(!has(&keyed, 3) && has(&keyed, 4));
         assert_eq!((keyed.len(), keyed.evicted()), (1, 0));
     }
 
@@ -677,7 +678,7 @@ mod tests {
                     .extract_if(|key, _| keyed.get(Key::of(*key)).is_none())
                     .collect();
                 let expired = gone.iter().filter(|(_, it)| {
-                    it.worth == Some(0) && now.duration_since(it.last_use) >= IDLE
+                    it.worth.is_some() && now.duration_since(it.last_use) >= IDLE
                 });
                 prop_assert!(gone.len() - expired.count() <= (keyed.evicted() - evicted) as usize);
                 for (key, it) in &gone {

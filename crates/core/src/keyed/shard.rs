@@ -86,7 +86,7 @@ impl<T: Entry> Shard<T> {
             let place = self.next();
             let slot = &mut self.slots[place];
             slot.pass(now);
-            if before.is_some_and(|before| slot.seen <= before) && slot.worth() == Some(0) {
+            if before.is_some_and(|before| slot.seen <= before) && slot.worth().is_some() {
                 gone.push(self.remove(place));
                 // The hand has yet to see what took the place.
                 self.hand = place;

@@ -365,6 +365,8 @@ mod tests {
 
         fn begin(&mut self) {
             self.generation += 1;
+            // A clock that was set back counts from now on.
+            self.latest = 0;
             self.records.clear();
             self.run = 0;
         }
