@@ -22,6 +22,7 @@
 mod classify;
 mod config_error;
 mod context;
+mod counters;
 mod finish;
 mod idempotency_key;
 mod key;
@@ -42,6 +43,7 @@ mod window;
 pub use classify::{Classify, ClassifyFn, End, ErrorsAreFailures, judge, judge_end};
 pub use config_error::ConfigError;
 pub use context::{Context, Priority, Scoped};
+pub use counters::Counters;
 pub use finish::{AtResponse, Call, Finish};
 pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use key::{Key, KeyBy, KeyFn, KeyHasher, KeyPart, Labelled, Unkeyed};

@@ -1,0 +1,63 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project::pin_project;
+use watertight_core::{BoxError, Classify, Finish, Rejection, Tracked};
+
+use crate::BreakerCall;
+
+/// The future of a call to [`Breaker`](crate::Breaker).
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<F, C, N> {
+    #[pin]
+    state: State<F, C, N>,
+}
+
+impl<F, C, N> ResponseFuture<F, C, N> {
+    pub(crate) fn refused(rejection: Rejection) -> Self {
+        Self {
+            state: State::Refused(Some(rejection)),
+        }
+    }
+
+    pub(crate) fn called(call: Tracked<F, BreakerCall, C, N>) -> Self {
+        Self {
+            state: State::Called(call),
+        }
+    }
+}
+
+impl<F, C, N, Res, E> Future for ResponseFuture<F, C, N>
+where
+    F: Future<Output = Result<Res, E>>,
+    C: Classify<Res>,
+    N: Finish<Res, C>,
+    E: Into<BoxError>,
+{
+    type Output = Result<N::Response<BreakerCall>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Called(call) => call.poll(cx),
+            StateProj::Refused(rejection) => {
+                let rejection = rejection.take().expect("a call is refused only once");
+                Poll::Ready(Err(rejection.into()))
+            }
+        }
+    }
+}
+
+impl<F, C, N> fmt::Debug for ResponseFuture<F, C, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+#[pin_project(project = StateProj)]
+enum State<F, C, N> {
+    /// `None` once it has been said.
+    Refused(Option<Rejection>),
+    Called(#[pin] Tracked<F, BreakerCall, C, N>),
+}

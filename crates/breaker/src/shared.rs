@@ -1,0 +1,254 @@
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::{
+    ConfigError, DynError, Key, Keyed, Mode, Name, Pending, Reason, Rejection, Stripes,
+};
+use watertight_metrics::{
+    CallCounts, Instance, InstanceSnapshot, Registry, RejectionCount, Reporter, StateSnapshot,
+};
+
+use crate::admit::Admission;
+use crate::circuit::Circuit;
+use crate::counts::{Count, Counts};
+use crate::sync::unpoisoned;
+use crate::verdict::Permit;
+use crate::{BreakerConfig, State};
+
+/// What all services of one layer share: a circuit, or one for each key.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    name: Name,
+    /// The one circuit. Where there are keys, it serves the calls without a key and the keys that
+    /// found no place.
+    circuit: Arc<Circuit>,
+    stripes: Stripes<Arc<Circuit>>,
+    /// Made with the first key.
+    keys: OnceLock<Keyed<Circuit>>,
+    counts: Arc<Counts>,
+    /// What a new key begins with.
+    config: Mutex<BreakerConfig>,
+    reporter: Reporter,
+}
+
+impl Shared {
+    pub(crate) fn new(name: Name, config: BreakerConfig, registry: &Registry) -> Arc<Self> {
+        let epoch = Instant::now();
+        let reporter = registry.reporter(Self::KIND, name);
+        let counts = Arc::new(Counts::new());
+        let circuit = Arc::new(Circuit::new(
+            config.clone(),
+            Pending::new(),
+            Arc::clone(&counts),
+            reporter.clone(),
+            epoch,
+        ));
+        let shared = Arc::new(Self {
+            name,
+            stripes: Stripes::new(|_| Arc::clone(&circuit)),
+            keys: OnceLock::new(),
+            circuit,
+            counts,
+            config: Mutex::new(config),
+            reporter,
+        });
+        registry.register(&shared);
+        shared
+    }
+
+    const KIND: &'static str = "breaker";
+
+    pub(crate) fn circuit(&self) -> &Arc<Circuit> {
+        &self.circuit
+    }
+
+    pub(crate) fn stripes(&self) -> &Stripes<Arc<Circuit>> {
+        &self.stripes
+    }
+
+    /// Returns the circuit of `key`, which is made if there is none.
+    pub(crate) fn circuit_of(
+        &self,
+        key: Key,
+        label: impl FnOnce() -> Option<String>,
+    ) -> Arc<Circuit> {
+        let keys = self.keys.get_or_init(|| {
+            let config = self.config();
+            let overflow = Arc::clone(&self.circuit);
+            Keyed::new(config.max_keys, config.key_idle, overflow, Instant::now())
+        });
+        let circuit = keys.get_or_insert(key, Instant::now, || {
+            let mut config = self.config().clone();
+            let all = self.circuit.word().state();
+            if all.is_forced() {
+                config.start = all;
+            }
+            Circuit::new(
+                config,
+                Pending::single(),
+                Arc::clone(&self.counts),
+                self.reporter.with_key(key, label().map(Into::into)),
+                Instant::now(),
+            )
+        });
+        if Arc::ptr_eq(&circuit, &self.circuit) {
+            self.reporter.keys_overflowed(Instant::now());
+        }
+        circuit
+    }
+
+    pub(crate) fn keys(&self) -> Option<&Keyed<Circuit>> {
+        self.keys.get()
+    }
+
+    /// Calls `f` with each circuit.
+    pub(crate) fn each(&self, mut f: impl FnMut(&Circuit)) {
+        f(&self.circuit);
+        if let Some(keys) = self.keys() {
+            keys.for_each(|_, circuit| f(circuit));
+        }
+    }
+
+    pub(crate) fn set_mode(&self, mode: Mode) {
+        self.config().mode = mode;
+        self.each(|circuit| circuit.set_mode(mode));
+        self.reporter.mode_changed(mode);
+    }
+
+    pub(crate) fn reconfigure(&self, config: BreakerConfig) -> Result<(), ConfigError> {
+        config.validate()?;
+        let now = Instant::now();
+        self.each(|circuit| circuit.reconfigure(&config, now));
+        *self.config() = config;
+        self.reporter.config_changed();
+        Ok(())
+    }
+
+    /// Returns the gravest state that there is.
+    pub(crate) fn state(&self) -> State {
+        let now = Instant::now();
+        let mut gravest = self.circuit.state(now);
+        self.each(|circuit| {
+            let state = circuit.state(now);
+            if state.gravity() > gravest.gravity() {
+                gravest = state;
+            }
+        });
+        gravest
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        let mut in_flight = self.stripes.held();
+        if let Some(keys) = self.keys() {
+            // The map holds it, and lends it out here.
+            keys.for_each(|_, circuit| in_flight += held_by_calls(circuit, 2));
+        }
+        in_flight
+    }
+
+    pub(crate) fn name(&self) -> Name {
+        self.name
+    }
+
+    fn config(&self) -> MutexGuard<'_, BreakerConfig> {
+        unpoisoned(self.config.lock())
+    }
+
+    fn successes(&self) -> u64 {
+        let mut successes = self.counts.total(Count::Success);
+        self.each(|circuit| successes += circuit.pending.total());
+        successes
+    }
+}
+
+impl Shared {
+    /// Admits a call to `circuit`, or makes the rejection that it gets.
+    pub(crate) fn admit(&self, circuit: &Circuit) -> Result<Option<Permit>, Rejection> {
+        match circuit.admit(Instant::now) {
+            Admission::Admitted(permit) => Ok(Some(permit)),
+            Admission::Unwatched | Admission::RefusedInShadow => Ok(None),
+            Admission::Refused { retry_after } => Err(self.rejection(retry_after)),
+        }
+    }
+
+    /// Takes note that an inner service without keys failed to become ready.
+    #[cold]
+    pub(crate) fn readiness_failed(&self, error: &DynError) {
+        if Rejection::find(error).is_none_or(|rejection| rejection.reason().votes()) {
+            self.circuit.readiness_failed(Instant::now());
+        }
+    }
+
+    #[cold]
+    pub(crate) fn rejection(&self, retry_after: Option<Duration>) -> Rejection {
+        let rejection = Rejection::new(Reason::CircuitOpen, self.name);
+        match retry_after {
+            Some(after) => rejection.with_retry_after(after),
+            None => rejection,
+        }
+    }
+}
+
+/// Returns how many calls hold `circuit`, which `others` hold too that are neither calls nor handles.
+pub(crate) fn held_by_calls(circuit: &Arc<Circuit>, others: usize) -> usize {
+    let handles = circuit.handles.load(Ordering::Relaxed);
+    Arc::strong_count(circuit).saturating_sub(others + handles)
+}
+
+impl Instance for Shared {
+    fn kind(&self) -> &'static str {
+        Self::KIND
+    }
+
+    fn name(&self) -> Name {
+        self.name
+    }
+
+    fn snapshot(&self) -> InstanceSnapshot {
+        let total = |count| self.counts.total(count);
+        let rejected = |mode, count| RejectionCount {
+            reason: Reason::CircuitOpen,
+            mode,
+            count: total(count),
+        };
+        let mut snapshot = InstanceSnapshot::new(Self::KIND, self.name);
+        snapshot.state = Some(StateSnapshot {
+            current: self.state().as_str(),
+            all: &State::NAMES,
+        });
+        snapshot.mode = self.config().mode;
+        snapshot.calls = CallCounts {
+            success: self.successes(),
+            failure: total(Count::Failure),
+            ignored: total(Count::Ignored),
+            rejected: total(Count::Rejected),
+            cancelled: total(Count::Cancelled),
+            stale: total(Count::Stale),
+        };
+        snapshot.rejections = vec![
+            rejected(Mode::Enforce, Count::Rejected),
+            rejected(Mode::Shadow, Count::RejectedInShadow),
+        ];
+        snapshot.transitions = self.counts.transitions();
+        snapshot.in_flight = Some(self.in_flight() as u64);
+        if let Some(latency) = self.counts.latency() {
+            snapshot.latency = Some(latency.snapshot(Instant::now()));
+            snapshot.durations = Some(latency.counts());
+        }
+        if let Some(keys) = self.keys() {
+            keys.sweep(Instant::now());
+            snapshot.keys = Some(keys.len() as u64);
+            snapshot.keys_evicted = Some(keys.evicted());
+        }
+        snapshot.config = self.config().describe();
+        snapshot
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.reporter.retired(&self.snapshot());
+    }
+}

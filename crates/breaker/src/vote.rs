@@ -1,0 +1,206 @@
+//! What a circuit makes of the results of calls.
+
+use std::cell::LazyCell;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::{FailureKind, Mode, Outcome, Recorded};
+
+use crate::State;
+use crate::circuit::Circuit;
+use crate::counts::Count;
+use crate::phase::{Phase, nanos};
+use crate::probes::Decision;
+use crate::trip::{Cause, may_trip_on_success, trips};
+use crate::verdict::{Permit, Verdict};
+use crate::word::Word;
+
+impl Circuit {
+    /// Takes the verdict of a response's head, where its body is still to come. For a probe it is
+    /// final, and frees the place.
+    pub(crate) fn head(&self, permit: &mut Permit, head: &Outcome, now: impl FnOnce() -> Instant) {
+        if permit.holds_place {
+            self.end_unvoted(permit, head, now);
+            permit.holds_place = false;
+            permit.voted = true;
+        }
+    }
+
+    /// Takes the result of a call.
+    pub(crate) fn end(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
+        if !permit.voted {
+            self.end_unvoted(permit, outcome, now);
+        } else if let Some(bad) = Verdict::of(outcome, false).filter(Verdict::is_bad) {
+            self.take(permit, bad, now());
+        }
+    }
+
+    /// Takes note that nobody waits for the result of a call any more.
+    pub(crate) fn cancel(&self, permit: &Permit, now: impl FnOnce() -> Instant) {
+        self.counts.add(Count::Cancelled);
+        match permit.started.map(|started| (started, now())) {
+            Some((started, now)) if self.is_slow(now.saturating_duration_since(started)) => {
+                self.take(permit, Verdict::SlowDrop, now);
+            }
+            _ => self.free_place(permit),
+        }
+    }
+
+    /// Takes note that the inner service failed to become ready.
+    pub(crate) fn readiness_failed(&self, now: Instant) {
+        let word = self.word();
+        if word.mode() == Mode::Off || word.state() == State::Open {
+            return;
+        }
+        let permit = Permit::new(word.generation(), None);
+        self.end_unvoted(&permit, &Outcome::failure(FailureKind::Connect), || now);
+    }
+
+    /// Ends a call whose result has not been looked at.
+    fn end_unvoted(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
+        let now = LazyCell::new(now);
+        let took = permit
+            .started
+            .map(|started| now.saturating_duration_since(started));
+        if let Some(took) = took {
+            self.counts.took(took, *now);
+        }
+        let slow = took.is_some_and(|took| self.is_slow(took));
+
+        let word = self.word();
+        if outcome.is_success()
+            && !slow
+            && word.is_quiet()
+            && word.generation() == permit.generation
+            && self.pending.success(permit.generation)
+        {
+            return;
+        }
+        match Verdict::of(outcome, slow) {
+            Some(verdict) => self.vote(permit, verdict, *now),
+            None => {
+                self.counts.add(Count::Ignored);
+                self.free_place(permit);
+            }
+        }
+    }
+
+    fn vote(&self, permit: &Permit, verdict: Verdict, now: Instant) {
+        self.counts.add(if !self.take(permit, verdict, now) {
+            Count::Stale
+        } else if verdict.is_bad() {
+            Count::Failure
+        } else {
+            Count::Success
+        });
+    }
+
+    /// Returns false, and changes nothing, if the circuit is not in the permit's generation.
+    fn take(&self, permit: &Permit, verdict: Verdict, now: Instant) -> bool {
+        let word = self.word_at(now);
+        if word.generation() != permit.generation {
+            return false;
+        }
+        if word.state() == State::HalfOpen {
+            return self.take_probe(permit, verdict, now);
+        }
+
+        let rules = self.rules.load();
+        let standing = match rules.tally.record(permit.generation, verdict.record(), now) {
+            Recorded::Stale => return false,
+            Recorded::Counted => return true,
+            Recorded::Standing(standing) => standing,
+        };
+        let burden = standing.failures.ceil() + standing.slow as f64;
+        self.burden.store(burden as u32, Ordering::Relaxed);
+        if word.state().is_forced() {
+            return true;
+        }
+        if let Some(after) = verdict.failure().and_then(|failure| rules.obeyed(failure)) {
+            let until = self.nanos(now).saturating_add(nanos(after));
+            self.open_from(permit.generation, Cause::RetryAfter, &standing, now, |_| {
+                Phase::Open { until }
+            });
+        } else if let Some(cause) = trips(&rules.config, &standing) {
+            let start = self.nanos(now);
+            self.open_from(permit.generation, cause, &standing, now, |control| {
+                control.opened(start, &rules.config)
+            });
+        } else if word.state() == State::Closed && !rules.config.window.is_timed() {
+            self.set_quiet(
+                permit.generation,
+                !may_trip_on_success(&rules.config, &standing),
+            );
+        }
+        true
+    }
+
+    fn take_probe(&self, permit: &Permit, verdict: Verdict, now: Instant) -> bool {
+        let mut control = self.lock();
+        self.run_timers(&mut control, now);
+        let rules = self.rules.load();
+        if control.generation != permit.generation {
+            return false;
+        }
+        let Phase::HalfOpen { probes, .. } = &mut control.phase else {
+            return false;
+        };
+
+        if permit.holds_place {
+            probes.free_place();
+        }
+        let decision = probes.finish(verdict.weight_of_a_probe(), &rules.config);
+        let figures = probes.figures();
+        let at = self.nanos(now);
+        if let Some(after) = verdict.failure().and_then(|failure| rules.obeyed(failure)) {
+            let until = at.saturating_add(nanos(after));
+            control.failed = control.failed.saturating_add(1);
+            self.enter(
+                &mut control,
+                Phase::Open { until },
+                Cause::RetryAfter,
+                figures,
+                now,
+            );
+            return true;
+        }
+        match decision {
+            Decision::Wait => self.show_places(&control, &rules.config),
+            Decision::Open => self.reopen(&mut control, at, Cause::ProbesFailed, figures, now),
+            Decision::Close => {
+                let phase = Phase::recovered(at, &rules.config);
+                self.enter(&mut control, phase, Cause::ProbesSucceeded, figures, now);
+            }
+        }
+        true
+    }
+
+    /// Returns the word, once a ramp that is at its top has ended.
+    fn word_at(&self, now: Instant) -> Word {
+        let word = self.word();
+        if word.state() == State::Recovering && self.ramp_share(self.nanos(now)).is_none() {
+            self.run_timers(&mut self.lock(), now);
+            return self.word();
+        }
+        word
+    }
+
+    fn free_place(&self, permit: &Permit) {
+        if !permit.holds_place {
+            return;
+        }
+        let mut control = self.lock();
+        if control.generation != permit.generation {
+            return;
+        }
+        if let Phase::HalfOpen { probes, .. } = &mut control.phase {
+            probes.free_place();
+            self.show_places(&control, &self.rules.load().config);
+        }
+    }
+
+    fn is_slow(&self, took: Duration) -> bool {
+        nanos(took) > self.slow_after.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,176 @@
+//! A breaker for each key.
+
+use std::time::Duration;
+
+use tokio::time::advance;
+use tower::{BoxError, Layer, Service, ServiceExt};
+use watertight_breaker::{BreakerHandle, BreakerLayer, State};
+use watertight_core::{Key, Rejection};
+use watertight_metrics::{Registry, What};
+
+/// Which tenant calls, and whether that goes well.
+type Call = (&'static str, bool);
+
+struct Tenants<S> {
+    service: S,
+    breaker: BreakerHandle,
+    registry: Registry,
+}
+
+/// A breaker for each tenant but `guest`, who share one.
+fn tenants(max_keys: usize) -> Tenants<impl Service<Call, Response = (), Error = BoxError>> {
+    let registry = Registry::new();
+    let layer = BreakerLayer::builder("payments")
+        .consecutive_failures(2)
+        .key(|(tenant, _): &Call| (*tenant != "guest").then(|| Key::of(*tenant)))
+        .key_label(|(tenant, _): &Call| (*tenant).to_owned())
+        .max_keys(max_keys)
+        .key_idle(Duration::from_secs(60))
+        .registry(&registry)
+        .build();
+    let backend = tower::service_fn(|(_, well): Call| async move {
+        if well {
+            Ok(())
+        } else {
+            Err(BoxError::from("broken"))
+        }
+    });
+    Tenants {
+        service: layer.layer(backend),
+        breaker: layer.handle(),
+        registry,
+    }
+}
+
+impl<S: Service<Call, Response = (), Error = BoxError>> Tenants<S> {
+    async fn call(&mut self, tenant: &'static str, well: bool) -> Result<(), BoxError> {
+        self.service.ready().await?.call((tenant, well)).await
+    }
+
+    async fn fail(&mut self, tenant: &'static str) {
+        for _ in 0..2 {
+            self.call(tenant, false).await.unwrap_err();
+        }
+    }
+
+    async fn is_refused(&mut self, tenant: &'static str) -> bool {
+        match self.call(tenant, true).await {
+            Ok(()) => false,
+            Err(error) => Rejection::find(&*error).is_some(),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_key_does_not_open_the_breaker_of_another() {
+    let mut tenants = tenants(100);
+
+    tenants.fail("a").await;
+
+    assert!(tenants.is_refused("a").await);
+    assert!(!tenants.is_refused("b").await);
+    assert!(!tenants.is_refused("guest").await);
+    tenants.fail("guest").await;
+    assert!(tenants.is_refused("guest").await);
+    assert!(!tenants.is_refused("b").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_key_has_a_handle_and_a_label() {
+    let mut tenants = tenants(100);
+    tenants.fail("a").await;
+    tenants.call("b", true).await.unwrap();
+
+    let breaker = &tenants.breaker;
+    let a = breaker.key(Key::of("a")).unwrap();
+    assert_eq!((a.state(), a.key_label()), (State::Open, Some("a")));
+    assert_eq!(breaker.key(Key::of("b")).unwrap().state(), State::Closed);
+    assert!(breaker.key(Key::of("c")).is_none());
+    assert_eq!(breaker.keys().len(), 2);
+    assert_eq!(breaker.state(), State::Open, "the gravest");
+
+    a.reset();
+    assert!(!tenants.is_refused("a").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_to_the_layer_is_done_to_all_keys_and_to_new_ones() {
+    let mut tenants = tenants(100);
+    tenants.call("a", true).await.unwrap();
+
+    tenants.breaker.force_open();
+
+    assert!(tenants.is_refused("a").await);
+    assert!(tenants.is_refused("new").await);
+    assert!(tenants.is_refused("guest").await);
+    tenants.breaker.release();
+    assert!(!tenants.is_refused("a").await);
+    assert!(!tenants.is_refused("new").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_is_never_forgotten_for_a_new_key() {
+    let mut tenants = tenants(2);
+    let mut events = tenants.registry.subscribe();
+    tenants.fail("a").await;
+    tenants.call("b", true).await.unwrap();
+    tenants.call("c", true).await.unwrap();
+    assert!(tenants.is_refused("a").await);
+    assert_eq!(
+        tenants.registry.snapshot().instances[0].keys_evicted,
+        Some(1)
+    );
+
+    // With all places taken by open breakers, new keys share one.
+    tenants.fail("c").await;
+    tenants.fail("d").await;
+    assert!(tenants.is_refused("e").await);
+    assert_eq!(tenants.breaker.keys().len(), 2);
+
+    let mut overflowed = 0;
+    for _ in 0..4 {
+        let event = events.next().await.unwrap().unwrap();
+        match event.what {
+            What::KeysOverflowed => overflowed += 1,
+            What::StateChanged(change) => assert_eq!(change.to, "open"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(overflowed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_key_is_forgotten_and_what_it_counted_is_not() {
+    let mut tenants = tenants(100);
+    tenants.call("a", true).await.unwrap();
+    tenants.call("a", false).await.unwrap_err();
+    assert_eq!(tenants.registry.snapshot().instances[0].keys, Some(1));
+
+    advance(Duration::from_secs(61)).await;
+
+    let counted = &tenants.registry.snapshot().instances[0];
+    assert_eq!(counted.keys, Some(0));
+    assert_eq!((counted.calls.success, counted.calls.failure), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_in_flight_are_counted_for_each_key_and_handles_are_not() {
+    let registry = Registry::new();
+    let layer = BreakerLayer::builder("payments")
+        .key(|tenant: &&str| Key::of(*tenant))
+        .registry(&registry)
+        .build();
+    let mut service = layer.layer(tower::service_fn(|_: &'static str| {
+        std::future::pending::<Result<(), BoxError>>()
+    }));
+    let _one = service.call("a");
+    let two = service.call("a");
+    let _three = service.call("b");
+    let a = layer.handle().key(Key::of("a")).unwrap();
+    let again = a.clone();
+
+    assert_eq!((a.in_flight(), layer.handle().in_flight()), (2, 3));
+    drop(two);
+    drop(again);
+    assert_eq!((a.in_flight(), layer.handle().in_flight()), (1, 2));
+}

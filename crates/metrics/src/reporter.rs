@@ -1,0 +1,213 @@
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::{Level, enabled, info, warn};
+use watertight_core::{Key, Mode, Name, Reason};
+
+use crate::burst::Burst;
+use crate::event::What;
+use crate::registry::Registry;
+use crate::{Event, InstanceSnapshot, StateChange};
+
+/// How a layer speaks of itself: to the subscribers of its registry, and to `tracing`.
+///
+/// Nothing here blocks or panics, and nothing is for calls that go well.
+#[derive(Clone)]
+pub struct Reporter {
+    shared: Arc<Shared>,
+    key: Option<Key>,
+    label: Option<Arc<str>>,
+}
+
+struct Shared {
+    registry: Registry,
+    layer: &'static str,
+    name: Name,
+    epoch: Instant,
+    refusals: Burst,
+    refusals_in_shadow: Burst,
+    overflows: Burst,
+    exhaustions: Burst,
+}
+
+/// The target of all that goes to `tracing`.
+const TARGET: &str = "watertight";
+
+impl Reporter {
+    pub(crate) fn new(registry: &Registry, layer: &'static str, name: Name) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                registry: registry.clone(),
+                layer,
+                name,
+                epoch: Instant::now(),
+                refusals: Burst::default(),
+                refusals_in_shadow: Burst::default(),
+                overflows: Burst::default(),
+                exhaustions: Burst::default(),
+            }),
+            key: None,
+            label: None,
+        }
+    }
+
+    /// Returns one for what serves `key` alone.
+    #[must_use]
+    pub fn with_key(&self, key: Key, label: Option<Arc<str>>) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            key: Some(key),
+            label,
+        }
+    }
+
+    /// Returns the label of the key.
+    #[must_use]
+    pub fn label(&self) -> Option<&str> {
+        self.label.as_deref()
+    }
+
+    /// Tells subscribers of a change of state. Called under the lock under which the state changes,
+    /// so that they hear of changes in their order; no code of a subscriber runs here.
+    pub fn state_changed(&self, change: StateChange) {
+        self.send(What::StateChanged(change));
+    }
+
+    /// Tells `tracing` of a change of state. That runs code of users: it is for when the lock is
+    /// free again.
+    pub fn log_state_change(&self, change: StateChange) {
+        let Shared { layer, name, .. } = *self.shared;
+        let StateChange {
+            from,
+            to,
+            cause,
+            figures,
+        } = change;
+        unharmed(|| {
+            info!(
+                target: TARGET,
+                layer,
+                %name,
+                key = self.label.as_deref(),
+                from,
+                to,
+                reason = cause,
+                calls = figures.calls,
+                failure_rate = figures.failure_rate,
+                slow_rate = figures.slow_rate,
+                consecutive_failures = figures.consecutive_failures,
+                "state changed"
+            );
+        });
+    }
+
+    /// Says that the mode has changed.
+    pub fn mode_changed(&self, mode: Mode) {
+        let Shared { layer, name, .. } = *self.shared;
+        self.send(What::ModeChanged { mode });
+        unharmed(|| info!(target: TARGET, layer, %name, mode = mode.as_str(), "mode changed"));
+    }
+
+    /// Says that the settings have changed.
+    pub fn config_changed(&self) {
+        let Shared { layer, name, .. } = *self.shared;
+        self.send(What::ConfigChanged);
+        unharmed(|| info!(target: TARGET, layer, %name, "settings changed"));
+    }
+
+    /// Says that there is no budget left, once a second.
+    pub fn budget_exhausted(&self, now: Instant) {
+        let Shared { layer, name, .. } = *self.shared;
+        if let Some(unsaid) = self.shared.exhaustions.say(self.at(now)) {
+            self.send(What::BudgetExhausted);
+            unharmed(|| warn!(target: TARGET, layer, %name, unsaid, "budget exhausted"));
+        }
+    }
+
+    /// Says that there is no place for a new key, once a second.
+    pub fn keys_overflowed(&self, now: Instant) {
+        let Shared { layer, name, .. } = *self.shared;
+        if let Some(unsaid) = self.shared.overflows.say(self.at(now)) {
+            self.send(What::KeysOverflowed);
+            unharmed(|| warn!(target: TARGET, layer, %name, unsaid, "no place for new keys"));
+        }
+    }
+
+    /// Tells `tracing` of a refused call, once a second. `now` is read only if somebody listens.
+    pub fn refused(&self, reason: Reason, mode: Mode, now: impl FnOnce() -> Instant) {
+        if enabled!(target: TARGET, Level::WARN) {
+            self.log_refusal(reason, mode, now());
+        }
+    }
+
+    #[cold]
+    fn log_refusal(&self, reason: Reason, mode: Mode, now: Instant) {
+        let Shared { layer, name, .. } = *self.shared;
+        let shadow = mode == Mode::Shadow;
+        let burst = if shadow {
+            &self.shared.refusals_in_shadow
+        } else {
+            &self.shared.refusals
+        };
+        let Some(unsaid) = burst.say(self.at(now)) else {
+            return;
+        };
+        unharmed(|| {
+            warn!(
+                target: TARGET,
+                layer,
+                %name,
+                key = self.label.as_deref(),
+                reason = reason.as_str(),
+                shadow,
+                unsaid,
+                "call refused"
+            );
+        });
+    }
+
+    /// Takes the last counts of an instance that goes away, so that metrics lose nothing. Called
+    /// when it is dropped.
+    pub fn retired(&self, last: &InstanceSnapshot) {
+        self.shared.registry.retire(last);
+    }
+
+    pub(crate) fn name_taken(&self) {
+        let Shared { layer, name, .. } = *self.shared;
+        self.send(What::NameTaken);
+        unharmed(|| warn!(target: TARGET, layer, %name, "another live layer has this name"));
+    }
+
+    fn send(&self, what: What) {
+        self.shared.registry.send(|| Event {
+            layer: self.shared.layer,
+            name: self.shared.name,
+            key: self.key,
+            label: self.label.clone(),
+            what,
+        });
+    }
+
+    fn at(&self, now: Instant) -> u64 {
+        let elapsed = now.saturating_duration_since(self.shared.epoch);
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX / 2)
+    }
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reporter")
+            .field("layer", &self.shared.layer)
+            .field("name", &self.shared.name)
+            .field("key", &self.key)
+            .field("label", &self.label)
+            .finish()
+    }
+}
+
+/// Runs code of a `tracing` subscriber. If it panics, that is no reason for a call to fail.
+fn unharmed(log: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(log));
+}
