@@ -122,7 +122,7 @@ async fn a_tonic_handler_sees_it_and_so_do_its_streams() {
     bounded(async {
         let router = GrpcServer::builder()
             .layer(URGENT)
-            .add_service(EchoServer::new(Speaker));
+            .add_service(EchoServer::new(Speaker::default()));
         let server =
             Server::start(|listener| router.serve_with_incoming(TcpIncoming::from(listener))).await;
         let mut client = EchoClient::connect(server.uri("")).await.unwrap();

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
 
+mod breaker;
 mod context;
 mod echo;
 mod server;

@@ -341,8 +341,12 @@ mod tests {
     fn scopes_allocate_nothing() {
         let info = allocation_counter::measure(|| {
             let mut future = std::pin::pin!(attempt(1).scope(ready(())));
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            assert!(future.as_mut().poll(&mut cx).is_ready());
+            assert!(
+                future
+                    .as_mut()
+                    .poll(&mut task::Context::from_waker(task::Waker::noop()))
+                    .is_ready()
+            );
         });
 
         assert_eq!(info.count_total, 0);

@@ -111,7 +111,7 @@ impl<K: Call> Drop for Watch<K> {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
-    use std::future::{pending, poll_fn, ready};
+    use std::future::{Ready, pending, poll_fn, ready};
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::rc::Rc;
 
@@ -190,9 +190,9 @@ mod tests {
         let log = Log::default();
 
         let in_call = catch_unwind(AssertUnwindSafe(|| {
-            let _ = track(&log, || -> std::future::Ready<Result<(), BoxError>> {
+            drop(track(&log, || -> Ready<Result<(), BoxError>> {
                 panic!("call")
-            });
+            }));
         }));
         let in_poll = catch_unwind(AssertUnwindSafe(|| {
             let future = track(&log, || {

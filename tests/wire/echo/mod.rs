@@ -3,12 +3,20 @@
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt, stream};
+use tonic::transport::server::{Router, TcpIncoming};
 use tonic::{Request, Response, Status, Streaming};
 use watertight_core::Context;
+
+use crate::server::{Counter, Server};
 
 pub(crate) use proto::Word;
 pub(crate) use proto::echo_client::EchoClient;
 pub(crate) use proto::echo_server::{Echo, EchoServer};
+
+/// Serves the speaker by tonic alone.
+pub(crate) async fn serve(router: Router) -> Server {
+    Server::start(|listener| router.serve_with_incoming(TcpIncoming::from(listener))).await
+}
 
 #[allow(
     missing_docs,
@@ -30,8 +38,19 @@ mod proto {
 /// | `fail` | UNAVAILABLE, at once |
 /// | `break` | in a stream: one word, then UNAVAILABLE |
 /// | any other | the same, in a stream three times |
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Speaker;
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Speaker {
+    heard: Counter,
+}
+
+impl Speaker {
+    /// Makes one that counts its calls in `heard`.
+    pub(crate) fn heard_by(heard: &Counter) -> Self {
+        Self {
+            heard: heard.clone(),
+        }
+    }
+}
 
 type Words = Pin<Box<dyn Stream<Item = Result<Word, Status>> + Send>>;
 
@@ -41,10 +60,12 @@ impl Echo for Speaker {
     type ChatStream = Words;
 
     async fn unary(&self, request: Request<Word>) -> Result<Response<Word>, Status> {
+        self.heard.count();
         answer(&request.into_inner().text).map(Response::new)
     }
 
     async fn stream(&self, request: Request<Word>) -> Result<Response<Words>, Status> {
+        self.heard.count();
         let text = request.into_inner().text;
         let words: Vec<_> = match &*text {
             "fail" => return Err(unavailable()),
@@ -57,6 +78,7 @@ impl Echo for Speaker {
     }
 
     async fn chat(&self, request: Request<Streaming<Word>>) -> Result<Response<Words>, Status> {
+        self.heard.count();
         let words = request.into_inner().map(|word| answer(&word?.text));
         Ok(Response::new(Box::pin(words)))
     }
