@@ -1,1 +1,83 @@
-//! Being written.
+//! Tower layers that keep a service working while the things it depends on fail.
+//!
+//! Each pattern is a crate of its own, and this one has them all under one name: the layers in
+//! [`prelude`], all that belongs to a pattern in its module, and the words that they share here.
+//!
+//! # Example
+//!
+//! A service that fails is left alone for a while. `.http()` comes first, since it says what an answer
+//! means: without it a 503 is an answer like any other.
+//!
+//! ```
+//! # #[cfg(all(feature = "breaker", feature = "http"))]
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), watertight::BoxError> {
+//! use std::time::Duration;
+//!
+//! use http::{Request, Response, StatusCode};
+//! use watertight::breaker::State;
+//! use watertight::prelude::*;
+//! use watertight::{BoxError, Reason, Rejection};
+//!
+//! let breaker = BreakerLayer::builder("payments")
+//!     .http()
+//!     .consecutive_failures(2)
+//!     .open_for(Duration::from_secs(30))
+//!     .build();
+//! let handle = breaker.handle();
+//! let mut payments = ServiceBuilder::new()
+//!     .layer(breaker)
+//!     .service_fn(|_: Request<&'static str>| async {
+//!         let mut response = Response::new("down for maintenance");
+//!         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+//!         Ok::<_, BoxError>(response)
+//!     });
+//!
+//! // Two answers pass as they are, and are failures all the same.
+//! for _ in 0..2 {
+//!     let response = payments.ready().await?.call(Request::new("pay")).await?;
+//!     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+//! }
+//! assert_eq!(handle.state(), State::Open);
+//!
+//! // The third call is refused, and does not reach the service.
+//! let error = payments.ready().await?.call(Request::new("pay")).await.unwrap_err();
+//! let rejection = Rejection::find(&*error).unwrap();
+//! assert_eq!(rejection.reason(), Reason::CircuitOpen);
+//! assert_eq!(rejection.retry_after(), Some(Duration::from_secs(30)));
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "breaker", feature = "http")))]
+//! # fn main() {}
+//! ```
+//!
+//! # Order
+//!
+//! From the outside in: what serves an answer for another, what limits the whole call, what
+//! repeats it, what counts each attempt, what limits a single one. The page of each layer says why
+//! it stands where it does.
+//!
+//! # Features
+//!
+//! | feature | what it brings | by default |
+//! | --- | --- | --- |
+//! | `breaker` | [`breaker`]: stops calling what fails | yes |
+//! | `http` | [`http`]: what HTTP and gRPC mean | yes |
+//! | `serde` | settings that can be read from a file, such as `BreakerConfig` | no |
+
+#[cfg(feature = "breaker")]
+#[doc(inline)]
+pub use watertight_breaker as breaker;
+#[doc(inline)]
+pub use watertight_core::*;
+#[cfg(feature = "http")]
+#[doc(inline)]
+pub use watertight_http as http;
+#[doc(inline)]
+pub use watertight_metrics as metrics;
+
+pub mod prelude;
+
+#[cfg(all(doctest, feature = "breaker", feature = "http"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,0 +1,11 @@
+//! What a stack is written with: `use watertight::prelude::*`.
+//!
+//! The layers, the words of the protocols, and tower's own. Not in it: [`Context`](crate::Context),
+//! which [`std::task`] has too, and `RespondExt`, which gives every type a method.
+
+pub use tower::{Layer, Service, ServiceBuilder, ServiceExt};
+
+#[cfg(feature = "breaker")]
+pub use watertight_breaker::BreakerLayer;
+#[cfg(feature = "http")]
+pub use watertight_http::HttpExt;

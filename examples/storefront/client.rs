@@ -1,0 +1,62 @@
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tower::ServiceExt;
+use tower::util::BoxCloneSyncService;
+use watertight::BoxError;
+
+/// A hyper client over TCP.
+pub(crate) type HttpClient = legacy::Client<HttpConnector, Empty<Bytes>>;
+
+/// A stack of layers over an [`HttpClient`].
+pub(crate) type Stack = BoxCloneSyncService<Request<Empty<Bytes>>, Response<Incoming>, BoxError>;
+
+/// The shop's way to one upstream.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    address: SocketAddr,
+    stack: Stack,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr, stack: Stack) -> Self {
+        Self { address, stack }
+    }
+
+    /// Asks for what the upstream has to say.
+    pub(crate) async fn get(&self) -> Result<Value, BoxError> {
+        self.send(Method::GET).await
+    }
+
+    /// Asks the upstream to do what it does.
+    pub(crate) async fn post(&self) -> Result<Value, BoxError> {
+        self.send(Method::POST).await
+    }
+
+    async fn send(&self, method: Method) -> Result<Value, BoxError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}/", self.address))
+            .body(Empty::new())?;
+        let response = self.stack.clone().oneshot(request).await?;
+        if !response.status().is_success() {
+            return Err(response.status().to_string().into());
+        }
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(serde_json::from_slice(&body)?)
+    }
+}
+
+/// Makes a client that keeps its connections.
+pub(crate) fn connect() -> HttpClient {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    legacy::Client::builder(TokioExecutor::new()).build(connector)
+}

@@ -1,0 +1,153 @@
+//! The visitors: an open loop. Each comes at a fixed time, whether or not the shop has answered
+//! those before, and the time it takes is counted from when it was to come.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Uri};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use watertight::BoxError;
+
+use crate::client::HttpClient;
+use crate::listen::MAX_STREAMS;
+use crate::page::{Page, Verdict};
+use crate::shop::MISSING;
+use crate::stats::Stats;
+
+/// A page that comes later than this is of no use to a visitor.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// When a visitor closes the window.
+pub(crate) const GIVE_UP: Duration = Duration::from_secs(10);
+
+/// When visitors come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Schedule {
+    pub(crate) start: Instant,
+    pub(crate) length: Duration,
+    pub(crate) rps: NonZeroU32,
+}
+
+impl Schedule {
+    fn visits(&self) -> u64 {
+        self.length.as_secs() * u64::from(self.rps.get())
+    }
+
+    /// Returns when the n-th visitor comes, from the start.
+    fn due(&self, n: u64) -> Duration {
+        Duration::from_nanos(n * 1_000_000_000 / u64::from(self.rps.get()))
+    }
+}
+
+/// Sends all visitors, and returns when the last has left.
+pub(crate) async fn visit(shop: SocketAddr, schedule: Schedule, stats: &Arc<Stats>) {
+    let client = connect();
+    let mut visits = JoinSet::new();
+    for n in 0..schedule.visits() {
+        let due = schedule.due(n);
+        sleep_until(schedule.start + due).await;
+        while visits.try_join_next().is_some() {}
+
+        stats.offered();
+        if visits.len() < MAX_STREAMS as usize {
+            let visit = Visit {
+                shop,
+                page: Page::of_visit(n),
+                start: schedule.start,
+                due,
+            };
+            visits.spawn(visit.run(client.clone(), Arc::clone(stats)));
+        } else {
+            stats.turned_away();
+        }
+    }
+    visits.join_all().await;
+}
+
+/// All visitors share one connection: thousands may be waiting, and each connection takes two of
+/// the few files that a process may have open.
+fn connect() -> HttpClient {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    legacy::Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build(connector)
+}
+
+#[derive(Debug)]
+struct Visit {
+    shop: SocketAddr,
+    page: Page,
+    start: Instant,
+    due: Duration,
+}
+
+impl Visit {
+    async fn run(self, client: HttpClient, stats: Arc<Stats>) {
+        let due = self.start + self.due;
+        stats.sent(Instant::now() - due);
+
+        let mut answer = pin!(self.ask(client));
+        let in_time = timeout_at(due + PATIENCE, answer.as_mut()).await;
+        let verdict = match &in_time {
+            Ok(Ok(verdict)) => *verdict,
+            Ok(Err(_)) | Err(_) => Verdict::Failed,
+        };
+        stats.answered(Instant::now() - self.start, verdict);
+        if in_time.is_err() {
+            // It counts as failed by now, but how long it takes is part of the picture.
+            let _ = timeout_at(due + GIVE_UP, answer).await;
+        }
+        stats.took((Instant::now() - due).min(GIVE_UP));
+    }
+
+    async fn ask(&self, client: HttpClient) -> Result<Verdict, BoxError> {
+        let uri = Uri::builder()
+            .scheme("http")
+            .authority(self.shop.to_string())
+            .path_and_query(self.page.path())
+            .build()?;
+        let request = Request::builder()
+            .method(self.page.method())
+            .uri(uri)
+            .body(Empty::<Bytes>::new())?;
+        let response = client.request(request).await?;
+        let verdict = if !response.status().is_success() {
+            Verdict::Failed
+        } else if response.headers().contains_key(MISSING) {
+            Verdict::Degraded
+        } else {
+            Verdict::Good
+        };
+        response.into_body().collect().await?;
+        Ok(verdict)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn visitors_come_at_an_even_pace() {
+        let schedule = Schedule {
+            start: Instant::now(),
+            length: Duration::from_secs(6),
+            rps: NonZeroU32::new(300).unwrap(),
+        };
+
+        assert_eq!(schedule.visits(), 1_800);
+        assert_eq!(schedule.due(0), Duration::ZERO);
+        assert_eq!(schedule.due(150), Duration::from_millis(500));
+        assert_eq!(schedule.due(1_800), schedule.length);
+    }
+}

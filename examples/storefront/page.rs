@@ -1,0 +1,45 @@
+use http::Method;
+
+/// What visitors ask for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Page {
+    Product,
+    Checkout,
+    Feed,
+}
+
+impl Page {
+    /// Returns the page of the n-th visit: five of ten are products, three feeds, two checkouts.
+    pub(crate) fn of_visit(n: u64) -> Self {
+        match n % 10 {
+            3 | 8 => Self::Checkout,
+            1 | 5 | 7 => Self::Feed,
+            _ => Self::Product,
+        }
+    }
+
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::Product => "/product",
+            Self::Checkout => "/checkout",
+            Self::Feed => "/feed",
+        }
+    }
+
+    pub(crate) fn method(self) -> Method {
+        match self {
+            Self::Checkout => Method::POST,
+            Self::Product | Self::Feed => Method::GET,
+        }
+    }
+}
+
+/// What became of a visit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// The whole page came in time.
+    Good,
+    /// The page came in time, without some of its parts.
+    Degraded,
+    Failed,
+}

@@ -1,0 +1,154 @@
+//! The two sides beside each other, for people and for programs.
+
+use anstream::println;
+use serde::Serialize;
+use watertight::BoxError;
+
+use crate::args::Side;
+use crate::load::PATIENCE;
+use crate::screen::BOLD;
+use crate::stage::Outcome;
+
+/// What the outcomes come to. A side that did not run is `None`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    bare: Option<Figures>,
+    protected: Option<Figures>,
+}
+
+/// What the outcome of one side comes to.
+#[derive(Debug, Serialize)]
+struct Figures {
+    /// The share of pages that came in time, degraded ones as well.
+    served: f64,
+    /// The share of pages that came in time and lacked something.
+    degraded: f64,
+    /// Over all pages. A visitor who left without one counts with the time that he waited.
+    p99_ms: u64,
+    /// The calls that the shop sent while their upstream could not answer them.
+    calls_to_dead: u64,
+    /// From the end of the last fault to the first normal second, if there was one.
+    recovery_s: Option<f64>,
+}
+
+impl Report {
+    pub(crate) fn new(outcomes: &[Outcome]) -> Self {
+        let figures = |side| {
+            let outcome = outcomes.iter().find(|outcome| outcome.side == side)?;
+            Some(Figures::new(outcome))
+        };
+        Self {
+            bare: figures(Side::Bare),
+            protected: figures(Side::Protected),
+        }
+    }
+
+    /// Prints the sides that ran beside each other.
+    pub(crate) fn print_table(&self) {
+        let sides = [(Side::Bare, &self.bare), (Side::Protected, &self.protected)];
+        let sides: Vec<_> = sides
+            .into_iter()
+            .filter_map(|(side, figures)| Some((side, figures.as_ref()?)))
+            .collect();
+        let row = |title: &str, cell: &dyn Fn(Side, &Figures) -> String| {
+            let cells = sides
+                .iter()
+                .map(|(side, figures)| format!("{:>12}", cell(*side, figures)));
+            format!("{title:<30}{}", cells.collect::<String>())
+        };
+
+        let head = row("", &|side, _| side.name().to_owned());
+        println!("\n{BOLD}{head}{BOLD:#}");
+        let served = format!("pages served within {} s", PATIENCE.as_secs());
+        println!("{}", row(&served, &|_, figures| percent(figures.served)));
+        println!(
+            "{}",
+            row("  some of their parts missing", &|_, figures| percent(
+                figures.degraded
+            ))
+        );
+        println!(
+            "{}",
+            row("p99", &|_, figures| format!("{} ms", figures.p99_ms))
+        );
+        println!(
+            "{}",
+            row("calls sent to dead upstreams", &|_, figures| figures
+                .calls_to_dead
+                .to_string())
+        );
+        println!(
+            "{}",
+            row("from recovery to normal", &|_, figures| seconds(
+                figures.recovery_s
+            ))
+        );
+    }
+
+    /// Prints one line of JSON.
+    pub(crate) fn print_json(&self) -> Result<(), BoxError> {
+        println!("{}", serde_json::to_string(self)?);
+        Ok(())
+    }
+}
+
+impl Figures {
+    fn new(outcome: &Outcome) -> Self {
+        let tally = &outcome.totals.tally;
+        let p99 = tally.latency(0.99).unwrap_or_default();
+        Self {
+            served: rounded(tally.served(), 10_000.0),
+            degraded: rounded(tally.degraded(), 10_000.0),
+            p99_ms: p99.as_millis().try_into().unwrap_or(u64::MAX),
+            calls_to_dead: outcome.dead_calls,
+            recovery_s: outcome
+                .recovery
+                .map(|time| rounded(time.as_secs_f64(), 10.0)),
+        }
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", share * 100.0)
+}
+
+fn seconds(time: Option<f64>) -> String {
+    time.map_or_else(|| "not seen".to_owned(), |time| format!("{time:.1} s"))
+}
+
+fn rounded(value: f64, parts: f64) -> f64 {
+    (value * parts).round() / parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_has_the_keys_that_programs_read() {
+        let report = Report {
+            bare: Some(Figures {
+                served: 0.41,
+                degraded: 0.0,
+                p99_ms: 10_000,
+                calls_to_dead: 5_400,
+                recovery_s: Some(7.2),
+            }),
+            protected: None,
+        };
+
+        assert_eq!(
+            serde_json::to_string(&report).unwrap(),
+            concat!(
+                r#"{"bare":{"served":0.41,"degraded":0.0,"p99_ms":10000,"#,
+                r#""calls_to_dead":5400,"recovery_s":7.2},"protected":null}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_recovery_that_was_not_seen_is_not_a_quick_one() {
+        assert_eq!(seconds(None), "not seen");
+        assert_eq!(seconds(Some(0.0)), "0.0 s");
+    }
+}

@@ -1,0 +1,119 @@
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use watertight::BoxError;
+use watertight::metrics::{Registry, Snapshot};
+
+use crate::args::{Args, Side};
+use crate::incident::Incident;
+use crate::load::{self, Schedule};
+use crate::protect::{self, Layers};
+use crate::screen::Screen;
+use crate::stats::{Stats, Totals};
+use crate::upstream::Upstreams;
+use crate::{control, listen, shop};
+
+/// One side of the comparison: upstreams of its own, and a shop over them.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    side: Side,
+    upstreams: Arc<Upstreams>,
+    registry: Registry,
+    app: Router,
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) side: Side,
+    pub(crate) totals: Totals,
+    pub(crate) dead_calls: u64,
+    /// From the end of the last fault to the first normal second.
+    pub(crate) recovery: Option<Duration>,
+    pub(crate) layers: Snapshot,
+}
+
+impl Stage {
+    pub(crate) async fn set(
+        side: Side,
+        length: Duration,
+        prometheus: PrometheusHandle,
+    ) -> Result<Self, BoxError> {
+        let upstreams = Arc::new(Upstreams::start().await?);
+        let registry = Registry::new();
+        let shop = match side {
+            Side::Bare => protect::bare(&upstreams),
+            Side::Protected => {
+                let layers = Layers {
+                    registry: &registry,
+                    open_for: length / 30,
+                };
+                protect::protected(&upstreams, &layers)
+            }
+        };
+        let control = control::routes(Arc::clone(&upstreams), registry.clone(), prometheus);
+        Ok(Self {
+            side,
+            upstreams,
+            registry,
+            app: shop::pages(shop).merge(control),
+        })
+    }
+
+    /// Opens the shop and runs the incident.
+    pub(crate) async fn run(
+        &self,
+        listener: &TcpListener,
+        address: SocketAddr,
+        args: &Args,
+    ) -> Outcome {
+        let stats = Arc::new(Stats::new());
+        let incident = Incident {
+            start: Instant::now(),
+            length: args.length(),
+        };
+        let schedule = Schedule {
+            start: incident.start,
+            length: incident.length,
+            rps: args.rps,
+        };
+        let screen = Screen {
+            side: self.side,
+            incident,
+            stats: &stats,
+            upstreams: &self.upstreams,
+            registry: &self.registry,
+        };
+        let run = async {
+            tokio::join!(
+                incident.play(&self.upstreams),
+                load::visit(address, schedule, &stats),
+                screen.watch(),
+            )
+        };
+        tokio::select! {
+            _ = run => {}
+            never = self.serve(listener) => match never {},
+        }
+
+        let totals = stats.take_totals();
+        Outcome {
+            side: self.side,
+            recovery: totals.recovery(incident.end_of_faults()),
+            totals,
+            dead_calls: self.upstreams.dead_calls(),
+            layers: self.registry.snapshot(),
+        }
+    }
+
+    /// Keeps the shop open.
+    pub(crate) async fn serve(&self, listener: &TcpListener) -> Infallible {
+        listen::serve(listener, &self.app).await
+    }
+}

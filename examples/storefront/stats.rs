@@ -1,0 +1,305 @@
+//! What the visitors saw: in the current second, in each tenth of a second, and in all. A page
+//! counts when its visitor has it, or has lost patience.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::load::GIVE_UP;
+use crate::page::Verdict;
+
+/// A visitor that is sent this late does not put the load on the shop that it should.
+const LATE: Duration = Duration::from_millis(100);
+
+const MAX_MICROS: u64 = GIVE_UP.as_micros() as u64;
+
+/// How finely the time to recovery is told.
+const SLOT: Duration = Duration::from_millis(100);
+const SLOTS_PER_SECOND: usize = 10;
+
+/// The share of good pages from which a second is normal.
+const NORMAL: f64 = 0.99;
+
+#[derive(Debug)]
+pub(crate) struct Stats(Mutex<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    second: Tally,
+    total: Tally,
+    slots: Vec<Slot>,
+    late: u64,
+}
+
+/// What some visitors saw.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) offered: u64,
+    pub(crate) good: u64,
+    pub(crate) degraded: u64,
+    pub(crate) failed: u64,
+    micros: Histogram<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    pages: u64,
+    good: u64,
+}
+
+/// What all visitors saw.
+#[derive(Debug)]
+pub(crate) struct Totals {
+    pub(crate) tally: Tally,
+    /// How many were sent late, or not at all.
+    pub(crate) late: u64,
+    slots: Vec<Slot>,
+}
+
+impl Stats {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new(Inner {
+            second: Tally::new(),
+            total: Tally::new(),
+            slots: Vec::new(),
+            late: 0,
+        }))
+    }
+
+    /// Counts a visitor that was to come now.
+    pub(crate) fn offered(&self) {
+        self.lock().both(|tally| tally.offered += 1);
+    }
+
+    /// Counts one that found no room to wait in.
+    pub(crate) fn turned_away(&self) {
+        let mut inner = self.lock();
+        inner.late += 1;
+        inner.both(|tally| {
+            tally.failed += 1;
+            tally.record(GIVE_UP);
+        });
+    }
+
+    /// Notes how long after its time a visitor came.
+    pub(crate) fn sent(&self, late_by: Duration) {
+        if late_by > LATE {
+            self.lock().late += 1;
+        }
+    }
+
+    /// Counts what became of a visitor, `at` after the start.
+    pub(crate) fn answered(&self, at: Duration, verdict: Verdict) {
+        let mut inner = self.lock();
+        inner.both(|tally| match verdict {
+            Verdict::Good => tally.good += 1,
+            Verdict::Degraded => tally.degraded += 1,
+            Verdict::Failed => tally.failed += 1,
+        });
+        let slot = inner.slot(at);
+        slot.pages += 1;
+        slot.good += u64::from(verdict == Verdict::Good);
+    }
+
+    /// Records how long after its time a visitor left.
+    pub(crate) fn took(&self, latency: Duration) {
+        self.lock().both(|tally| tally.record(latency));
+    }
+
+    /// Returns what has been seen since the last call.
+    pub(crate) fn take_second(&self) -> Tally {
+        std::mem::replace(&mut self.lock().second, Tally::new())
+    }
+
+    /// Returns what has been seen in all, and starts anew.
+    pub(crate) fn take_totals(&self) -> Totals {
+        let mut inner = self.lock();
+        Totals {
+            tally: std::mem::replace(&mut inner.total, Tally::new()),
+            late: std::mem::take(&mut inner.late),
+            slots: std::mem::take(&mut inner.slots),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn both(&mut self, f: impl Fn(&mut Tally)) {
+        f(&mut self.second);
+        f(&mut self.total);
+    }
+
+    fn slot(&mut self, at: Duration) -> &mut Slot {
+        let slot = slot(at);
+        if self.slots.len() <= slot {
+            self.slots.resize(slot + 1, Slot::default());
+        }
+        &mut self.slots[slot]
+    }
+}
+
+impl Tally {
+    fn new() -> Self {
+        Self {
+            offered: 0,
+            good: 0,
+            degraded: 0,
+            failed: 0,
+            micros: Histogram::new_with_max(MAX_MICROS, 3).expect("three digits are within 0..=5"),
+        }
+    }
+
+    /// Returns the share of pages that came in time, whole or not.
+    pub(crate) fn served(&self) -> f64 {
+        share(self.good + self.degraded, self.offered)
+    }
+
+    /// Returns the share of pages that came in time and lacked something.
+    pub(crate) fn degraded(&self) -> f64 {
+        share(self.degraded, self.offered)
+    }
+
+    /// Returns how long the quickest `share` of the visits took, of those that are over.
+    pub(crate) fn latency(&self, share: f64) -> Option<Duration> {
+        (!self.micros.is_empty()).then(|| {
+            // The histogram rounds up, by a thousandth at most.
+            Duration::from_micros(self.micros.value_at_quantile(share)).min(GIVE_UP)
+        })
+    }
+
+    fn record(&mut self, latency: Duration) {
+        let micros = latency.as_micros().try_into().unwrap_or(u64::MAX);
+        self.micros.saturating_record(micros);
+    }
+}
+
+impl Totals {
+    /// Returns how long after `end`, when the last fault ended, the first second begins in which
+    /// all is well: at least 99 of 100 pages are good.
+    pub(crate) fn recovery(&self, end: Duration) -> Option<Duration> {
+        let first = slot(end + SLOT - Duration::from_nanos(1));
+        let after = self.slots.get(first..)?;
+        let slots = after.windows(SLOTS_PER_SECOND).position(|second| {
+            let pages = second.iter().map(|slot| slot.pages).sum();
+            let good = second.iter().map(|slot| slot.good).sum();
+            share(good, pages) >= NORMAL
+        })?;
+        Some(SLOT * u32::try_from(first + slots).ok()? - end)
+    }
+}
+
+fn slot(at: Duration) -> usize {
+    (at.as_nanos() / SLOT.as_nanos()) as usize
+}
+
+fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        return 0.0;
+    }
+    part as f64 / whole as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    /// Ten pages a second for five seconds, those before `good_from` in vain.
+    fn totals(good_from: u64) -> Totals {
+        let stats = Stats::new();
+        for at in (0..5_000).step_by(100) {
+            let verdict = if at < good_from {
+                Verdict::Failed
+            } else {
+                Verdict::Good
+            };
+            stats.answered(millis(at), verdict);
+        }
+        stats.take_totals()
+    }
+
+    #[test]
+    fn recovery_ends_where_the_first_normal_second_begins() {
+        assert_eq!(totals(0).recovery(millis(2_000)), Some(Duration::ZERO));
+        assert_eq!(totals(2_700).recovery(millis(2_000)), Some(millis(700)));
+        assert_eq!(totals(2_700).recovery(millis(1_950)), Some(millis(750)));
+        assert_eq!(totals(4_000).recovery(millis(2_000)), Some(millis(2_000)));
+    }
+
+    #[test]
+    fn without_a_normal_second_there_is_no_recovery() {
+        assert_eq!(totals(4_100).recovery(millis(2_000)), None);
+        assert_eq!(totals(0).recovery(millis(9_000)), None);
+    }
+
+    #[test]
+    fn a_second_is_normal_with_one_page_of_a_hundred_amiss() {
+        let stats = Stats::new();
+        for n in 0..300 {
+            let verdict = if [50, 150, 199, 250].contains(&n) {
+                Verdict::Degraded
+            } else {
+                Verdict::Good
+            };
+            stats.answered(millis(10 * n), verdict);
+        }
+        let totals = stats.take_totals();
+
+        assert_eq!(totals.recovery(Duration::ZERO), Some(Duration::ZERO));
+        assert_eq!(totals.recovery(millis(1_000)), Some(millis(1_000)));
+    }
+
+    #[test]
+    fn a_second_is_told_once_and_the_totals_hold_it_all() {
+        let stats = Stats::new();
+        stats.offered();
+        stats.answered(Duration::ZERO, Verdict::Degraded);
+        stats.took(millis(20));
+
+        assert_eq!(stats.take_second().degraded, 1);
+        let second = stats.take_second();
+        assert_eq!((second.offered, second.latency(0.5)), (0, None));
+        let totals = stats.take_totals();
+        assert_eq!((totals.tally.offered, totals.tally.degraded), (1, 1));
+        assert!((totals.tally.served() - 1.0).abs() < f64::EPSILON);
+    }
+
+    #[test]
+    fn visitors_that_come_late_or_not_at_all_are_told_apart() {
+        let stats = Stats::new();
+        stats.sent(millis(100));
+        assert_eq!(stats.take_totals().late, 0);
+
+        stats.sent(millis(101));
+        stats.turned_away();
+
+        assert_eq!(stats.take_totals().late, 2);
+    }
+
+    #[test]
+    fn a_latency_is_never_above_what_was_waited() {
+        let stats = Stats::new();
+        stats.took(GIVE_UP);
+
+        assert_eq!(stats.take_second().latency(0.99), Some(GIVE_UP));
+    }
+
+    #[test]
+    fn a_latency_is_told_to_a_thousandth() {
+        let stats = Stats::new();
+        for latency in 1..=100 {
+            stats.took(millis(latency));
+        }
+        let second = stats.take_second();
+
+        assert_eq!(second.latency(0.5).unwrap().as_millis(), 50);
+        assert_eq!(second.latency(0.99).unwrap().as_millis(), 99);
+    }
+}

@@ -1,0 +1,278 @@
+use std::future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use watertight::BoxError;
+
+use crate::fault::Fault;
+use crate::listen;
+
+/// How long a port that was given up is asked for again. Somebody else may have it for a moment.
+const REBIND_PAUSE: Duration = Duration::from_millis(20);
+
+/// The services that the shop is made of. They stop when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Upstreams {
+    pub(crate) inventory: Arc<Upstream>,
+    pub(crate) payments: Arc<Upstream>,
+    pub(crate) recommendations: Arc<Upstream>,
+    pub(crate) reviews: Arc<Upstream>,
+    _servers: JoinSet<()>,
+}
+
+impl Upstreams {
+    pub(crate) async fn start() -> Result<Self, BoxError> {
+        let mut servers = JoinSet::new();
+        let stock = json!({ "in_stock": 7 });
+        let charge = json!({ "charged": true });
+        let umbrellas = json!(["umbrella", "raincoat", "wellingtons"]);
+        let stars = json!([{ "stars": 5, "text": "Keeps the water out." }]);
+        Ok(Self {
+            inventory: Upstream::start("inventory", 4, stock, &mut servers).await?,
+            payments: Upstream::start("payments", 15, charge, &mut servers).await?,
+            recommendations: Upstream::start("recommendations", 10, umbrellas, &mut servers)
+                .await?,
+            reviews: Upstream::start("reviews", 8, stars, &mut servers).await?,
+            _servers: servers,
+        })
+    }
+
+    pub(crate) fn all(&self) -> [&Arc<Upstream>; 4] {
+        [
+            &self.inventory,
+            &self.payments,
+            &self.recommendations,
+            &self.reviews,
+        ]
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.all()
+            .into_iter()
+            .find(|upstream| upstream.name == name)
+    }
+
+    pub(crate) fn dead_calls(&self) -> u64 {
+        self.all()
+            .iter()
+            .map(|upstream| upstream.dead_calls())
+            .sum()
+    }
+}
+
+/// One HTTP service on a port of its own, whose fault can be switched.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    name: &'static str,
+    address: SocketAddr,
+    fault: watch::Sender<Fault>,
+    dead_calls: AtomicU64,
+}
+
+impl Upstream {
+    async fn start(
+        name: &'static str,
+        millis: u64,
+        answer: Value,
+        servers: &mut JoinSet<()>,
+    ) -> Result<Arc<Self>, BoxError> {
+        let listener = listen::bind(0).await?;
+        let (fault, faults) = watch::channel(Fault::None);
+        let service = Arc::new(Service {
+            delay: Duration::from_millis(millis),
+            answer,
+            fault: faults.clone(),
+            answers: AtomicU64::new(0),
+        });
+        let app = Router::new().fallback(answer_as_told).with_state(service);
+        let address = listener.local_addr()?;
+        servers.spawn(live(listener, address, app, faults));
+        Ok(Arc::new(Self {
+            name,
+            address,
+            fault,
+            dead_calls: AtomicU64::new(0),
+        }))
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn fault(&self) -> Fault {
+        *self.fault.borrow()
+    }
+
+    pub(crate) fn set_fault(&self, fault: Fault) {
+        self.fault.send_replace(fault);
+    }
+
+    /// Notes a call that a client is about to send.
+    pub(crate) fn note_call(&self) {
+        if self.fault().is_dead() {
+            self.dead_calls.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns how many calls were sent while the upstream could not answer them.
+    pub(crate) fn dead_calls(&self) -> u64 {
+        self.dead_calls.load(Ordering::Relaxed)
+    }
+}
+
+/// Listens whenever the fault is not [`Fault::Refuse`].
+async fn live(
+    mut listener: TcpListener,
+    address: SocketAddr,
+    app: Router,
+    mut faults: watch::Receiver<Fault>,
+) {
+    loop {
+        tokio::select! {
+            never = listen::serve(&listener, &app) => match never {},
+            _ = faults.wait_for(|fault| *fault == Fault::Refuse) => {}
+        }
+        drop(listener);
+
+        if faults
+            .wait_for(|fault| *fault != Fault::Refuse)
+            .await
+            .is_err()
+        {
+            return;
+        }
+        listener = loop {
+            match TcpListener::bind(address).await {
+                Ok(listener) => break listener,
+                Err(_) => sleep(REBIND_PAUSE).await,
+            }
+        };
+    }
+}
+
+#[derive(Debug)]
+struct Service {
+    delay: Duration,
+    answer: Value,
+    fault: watch::Receiver<Fault>,
+    answers: AtomicU64,
+}
+
+async fn answer_as_told(State(service): State<Arc<Service>>) -> Response {
+    let fault = *service.fault.borrow();
+    match fault {
+        Fault::None | Fault::Refuse => sleep(service.delay).await,
+        Fault::Hang => future::pending().await,
+        Fault::Slow(delay) => sleep(delay).await,
+        Fault::Errors(percent) => {
+            sleep(service.delay).await;
+            if is_error(service.answers.fetch_add(1, Ordering::Relaxed), percent) {
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            }
+        }
+    }
+    Json(service.answer.clone()).into_response()
+}
+
+/// Scatters exactly `percent` errors over each hundred answers in a row, so that a run repeats.
+fn is_error(n: u64, percent: u8) -> bool {
+    const COPRIME_TO_100: u64 = 61;
+    (n % 100) * COPRIME_TO_100 % 100 < percent.into()
+}
+
+#[cfg(test)]
+impl Upstream {
+    /// Waits until connections are refused.
+    pub(crate) async fn closed(&self) {
+        while tokio::net::TcpStream::connect(self.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{Client, connect};
+    use tower::ServiceExt;
+    use tower::util::BoxCloneSyncService;
+
+    fn client(upstream: &Upstream) -> Client {
+        let stack = connect().map_err(BoxError::from);
+        Client::new(upstream.address(), BoxCloneSyncService::new(stack))
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_went_away_comes_back_on_its_port() {
+        let upstreams = Upstreams::start().await.unwrap();
+        let client = client(&upstreams.reviews);
+        client.get().await.unwrap();
+
+        upstreams.reviews.set_fault(Fault::Refuse);
+        upstreams.reviews.closed().await;
+        client.get().await.unwrap_err();
+        upstreams.reviews.set_fault(Fault::None);
+
+        while client.get().await.is_err() {}
+    }
+
+    #[tokio::test]
+    async fn only_calls_to_the_dead_are_noted() {
+        let upstreams = Upstreams::start().await.unwrap();
+        let slow = Fault::Slow(Duration::from_secs(3));
+        for fault in [
+            Fault::None,
+            Fault::Errors(100),
+            Fault::Hang,
+            Fault::Refuse,
+            slow,
+        ] {
+            upstreams.reviews.set_fault(fault);
+            upstreams.reviews.note_call();
+        }
+
+        assert_eq!(upstreams.dead_calls(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_share_of_the_answers_are_errors() {
+        let upstreams = Upstreams::start().await.unwrap();
+        let client = client(&upstreams.reviews);
+        upstreams.reviews.set_fault(Fault::Errors(30));
+
+        let mut errors = 0;
+        for _ in 0..100 {
+            errors += u32::from(client.get().await.is_err());
+        }
+
+        assert_eq!(errors, 30);
+    }
+
+    #[test]
+    fn any_hundred_answers_in_a_row_have_that_many_errors() {
+        for percent in 0..=100 {
+            for start in [0, 1, 57, 1_000] {
+                let errors = (start..start + 100)
+                    .filter(|&n| is_error(n, percent))
+                    .count();
+
+                assert_eq!(errors, usize::from(percent));
+            }
+        }
+    }
+}
