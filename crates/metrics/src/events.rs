@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use tokio::sync::broadcast::{Receiver, Sender};
+use tokio::sync::broadcast::Sender;
 use tokio_stream::wrappers::BroadcastStream;
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 
@@ -27,21 +27,15 @@ impl Events {
     pub const CAPACITY: usize = 1_024;
 
     pub(crate) fn of(sender: &Sender<Event>) -> Self {
-        Self::from(sender.subscribe())
+        Self {
+            stream: BroadcastStream::new(sender.subscribe()),
+        }
     }
 
     /// Returns the next event, as soon as there is one, and `None` when the registry and all its
     /// layers are gone.
     pub async fn next(&mut self) -> Option<Result<Event, Missed>> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
-    }
-}
-
-impl From<Receiver<Event>> for Events {
-    fn from(receiver: Receiver<Event>) -> Self {
-        Self {
-            stream: BroadcastStream::new(receiver),
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem;
+use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ struct Published {
     totals: Totals,
     /// All that were ever set: a gauge of what is gone is zero.
     gauges: BTreeSet<Series>,
-    described: bool,
+    /// The address of the recorder that has been told what the metrics mean.
+    described: Option<usize>,
 }
 
 /// One line of a metric: its name and its labels.
@@ -42,15 +43,15 @@ impl Publisher {
     /// Publishes `live`. It is asked after the retired ones have been looked at: what retires in
     /// between is not seen twice, and what is not seen at all is so next time.
     pub(crate) fn publish(&self, live: impl FnOnce() -> Vec<InstanceSnapshot>) {
+        let mut published = self
+            .published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut totals = self.retired().clone();
         let live = live();
         for instance in &live {
             totals.add(instance);
         }
-        let mut published = self
-            .published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         let gauges = gauges(&live, &totals);
         with_recorder(|recorder| published.write(recorder, &totals, &gauges));
     }
@@ -77,7 +78,8 @@ impl Published {
             return;
         }
 
-        if !mem::replace(&mut self.described, true) {
+        let address = ptr::from_ref(recorder).addr();
+        if self.described.replace(address) != Some(address) {
             names::describe(recorder);
         }
         for (series, total) in &totals.counters {

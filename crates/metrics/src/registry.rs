@@ -108,8 +108,8 @@ impl Registry {
     }
 
     /// Writes what has been counted since the last call to the installed
-    /// [`metrics`](https://docs.rs/metrics) recorder, and how things stand. Without a recorder it
-    /// does nothing, and nothing is lost.
+    /// [`metrics`](https://docs.rs/metrics) recorder, and how things stand. Without a recorder, or
+    /// with one that takes none of our gauges, it does nothing, and nothing is lost.
     ///
     /// A handler of `/metrics` calls it first.
     pub fn publish(&self) {

@@ -137,9 +137,11 @@ impl Reporter {
 
     /// Tells `tracing` of a refused call, once a second. `now` is read only if somebody listens.
     pub fn refused(&self, reason: Reason, mode: Mode, now: impl FnOnce() -> Instant) {
-        if enabled!(target: TARGET, Level::WARN) {
-            self.log_refusal(reason, mode, now());
-        }
+        unharmed(|| {
+            if enabled!(target: TARGET, Level::WARN) {
+                self.log_refusal(reason, mode, now());
+            }
+        });
     }
 
     #[cold]
@@ -154,18 +156,16 @@ impl Reporter {
         let Some(unsaid) = burst.say(self.at(now)) else {
             return;
         };
-        unharmed(|| {
-            warn!(
-                target: TARGET,
-                layer,
-                %name,
-                key = self.label.as_deref(),
-                reason = reason.as_str(),
-                shadow,
-                unsaid,
-                "call refused"
-            );
-        });
+        warn!(
+            target: TARGET,
+            layer,
+            %name,
+            key = self.label.as_deref(),
+            reason = reason.as_str(),
+            shadow,
+            unsaid,
+            "call refused"
+        );
     }
 
     /// Takes the last counts of an instance that goes away, so that metrics lose nothing. Called
@@ -181,12 +181,14 @@ impl Reporter {
     }
 
     fn send(&self, what: What) {
-        self.shared.registry.send(|| Event {
-            layer: self.shared.layer,
-            name: self.shared.name,
-            key: self.key,
-            label: self.label.clone(),
-            what,
+        unharmed(|| {
+            self.shared.registry.send(|| Event {
+                layer: self.shared.layer,
+                name: self.shared.name,
+                key: self.key,
+                label: self.label.clone(),
+                what,
+            });
         });
     }
 
@@ -207,7 +209,8 @@ impl fmt::Debug for Reporter {
     }
 }
 
-/// Runs code of a `tracing` subscriber. If it panics, that is no reason for a call to fail.
-fn unharmed(log: impl FnOnce()) {
-    let _ = catch_unwind(AssertUnwindSafe(log));
+/// Runs code of a `tracing` subscriber, or the wakers of those that wait for events. If it panics,
+/// that is no reason for a call to fail.
+fn unharmed(tell: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(tell));
 }

@@ -4,19 +4,20 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use watertight_core::{Call, Outcome, Padded};
 
-use super::shared::Measured;
+use super::shared::Shared;
 
 /// A call that is measured until it ends.
 pub struct SignalsCall {
     /// `None` once it has ended.
-    measured: Option<Arc<Padded<Arc<Measured>>>>,
+    shared: Option<Arc<Padded<Arc<Shared>>>>,
     started: Instant,
 }
 
 impl SignalsCall {
-    pub(super) fn new(stripe: &Arc<Padded<Arc<Measured>>>) -> Self {
+    pub(super) fn new(stripe: &Arc<Padded<Arc<Shared>>>) -> Self {
+        stripe.started();
         Self {
-            measured: Some(Arc::clone(stripe)),
+            shared: Some(Arc::clone(stripe)),
             started: Instant::now(),
         }
     }
@@ -26,18 +27,18 @@ impl Call for SignalsCall {
     fn head(&mut self, _: &Outcome) {}
 
     fn end(mut self, outcome: Outcome) {
-        if let Some(measured) = self.measured.take() {
+        if let Some(shared) = self.shared.take() {
             let now = Instant::now();
             let took = now.saturating_duration_since(self.started);
-            measured.ended(&outcome, took, now);
+            shared.ended(&outcome, took, now);
         }
     }
 }
 
 impl Drop for SignalsCall {
     fn drop(&mut self) {
-        if let Some(measured) = self.measured.take() {
-            measured.cancelled();
+        if let Some(shared) = self.shared.take() {
+            shared.cancelled();
         }
     }
 }

@@ -30,7 +30,7 @@ impl SignalsHandle {
     /// Returns how many calls have come and not ended.
     #[must_use]
     pub fn in_flight(&self) -> usize {
-        self.shared.stripes().held()
+        usize::try_from(self.shared.in_flight()).unwrap_or(usize::MAX)
     }
 }
 

@@ -3,17 +3,40 @@ use std::sync::Arc;
 use tower_layer::Layer;
 use watertight_core::{
     AtResponse, ClassifyFn, DynError, ErrorsAreFailures, Name, Outcome, SetClassifier, SetFinish,
-    SetNotes, SetRepeat,
+    SetNotes, SetRepeat, Stripes,
 };
 
 use super::shared::Shared;
 use super::{Signals, SignalsHandle};
 use crate::Registry;
 
-/// Wraps services in [`Signals`], which measure them together.
+/// Wraps services in [`Signals`], which measure the four golden signals together: latency, traffic,
+/// errors, and saturation as the calls in flight.
 ///
-/// The signals belong to the layer: all services that it or its clones make are one in the
-/// registry. Put it outermost to see what callers see, innermost to see what the service does.
+/// Put it outermost to see what callers see, innermost to see what the service does. Over HTTP, say
+/// `.http()` or `.grpc()` on the builder, or a 503 counts as a success.
+///
+/// # Example
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), tower::BoxError> {
+/// use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+/// use watertight_metrics::SignalsLayer;
+///
+/// let layer = SignalsLayer::new("orders");
+/// let signals = layer.handle();
+/// let mut orders = ServiceBuilder::new()
+///     .layer(layer)
+///     .service_fn(|_: &'static str| async { Err::<(), BoxError>("sold out".into()) });
+///
+/// orders.ready().await?.call("order").await.unwrap_err();
+///
+/// assert_eq!(signals.snapshot().calls.failure, 1);
+/// assert_eq!(signals.in_flight(), 0);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Readiness
 ///
@@ -27,9 +50,20 @@ use crate::Registry;
 /// # Errors
 ///
 /// None of its own. Those of the inner service pass untouched.
+///
+/// # Sharing
+///
+/// The signals belong to the layer: all services that it or its clones make are one in the
+/// registry, until the last call through them has ended.
+///
+/// # Telemetry
+///
+/// `watertight_calls_total`, `watertight_call_duration_seconds` and `watertight_in_flight`, with
+/// `layer = "signals"`. No events.
 #[derive(Clone, Debug)]
 pub struct SignalsLayer<C = ErrorsAreFailures, N = AtResponse> {
     shared: Arc<Shared>,
+    stripes: Stripes<Arc<Shared>>,
     classify: C,
     finish: N,
 }
@@ -66,7 +100,7 @@ impl<S, C: Clone, N: Clone> Layer<S> for SignalsLayer<C, N> {
     fn layer(&self, inner: S) -> Self::Service {
         Signals::new(
             inner,
-            Arc::clone(&self.shared),
+            self.stripes.clone(),
             self.classify.clone(),
             self.finish.clone(),
         )
@@ -112,8 +146,10 @@ impl<C, N> SignalsBuilder<C, N> {
     #[must_use]
     pub fn build(self) -> SignalsLayer<C, N> {
         let registry = self.registry.unwrap_or_else(|| Registry::global().clone());
+        let shared = Shared::new(self.name, &registry);
         SignalsLayer {
-            shared: Shared::new(self.name, &registry),
+            stripes: Stripes::new(|_| Arc::clone(&shared)),
+            shared,
             classify: self.classify,
             finish: self.finish,
         }

@@ -3,7 +3,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower_service::Service;
-use watertight_core::{AtResponse, BoxError, Classify, ErrorsAreFailures, Finish, Tracked};
+use watertight_core::{
+    AtResponse, BoxError, Classify, ErrorsAreFailures, Finish, Stripes, Tracked,
+};
 
 use super::SignalsCall;
 use super::shared::Shared;
@@ -14,16 +16,16 @@ use super::shared::Shared;
 #[derive(Clone)]
 pub struct Signals<S, C = ErrorsAreFailures, N = AtResponse> {
     inner: S,
-    shared: Arc<Shared>,
+    stripes: Stripes<Arc<Shared>>,
     classify: C,
     finish: N,
 }
 
 impl<S, C, N> Signals<S, C, N> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>, classify: C, finish: N) -> Self {
+    pub(super) fn new(inner: S, stripes: Stripes<Arc<Shared>>, classify: C, finish: N) -> Self {
         Self {
             inner,
-            shared,
+            stripes,
             classify,
             finish,
         }
@@ -47,7 +49,7 @@ where
 
     fn call(&mut self, request: Req) -> Self::Future {
         Tracked::new(
-            SignalsCall::new(self.shared.stripes().mine()),
+            SignalsCall::new(self.stripes.mine()),
             self.classify.clone(),
             self.finish.clone(),
             || self.inner.call(request),
@@ -59,7 +61,6 @@ impl<S: fmt::Debug, C, N> fmt::Debug for Signals<S, C, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signals")
             .field("inner", &self.inner)
-            .field("shared", &self.shared)
             .finish_non_exhaustive()
     }
 }

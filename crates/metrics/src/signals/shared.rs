@@ -2,56 +2,45 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{Counters, Name, Outcome, Stripes};
+use watertight_core::{Counters, Name, Outcome};
 
 use crate::{CallCounts, Instance, InstanceSnapshot, Latency, Registry, Reporter};
 
-/// What all services of one layer share.
+/// What all calls through one layer share. It lives until the last of them has ended, so that none
+/// is missing in the metrics.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(super) struct Shared {
     name: Name,
-    stripes: Stripes<Arc<Measured>>,
-    measured: Arc<Measured>,
+    counters: Counters<5>,
+    latency: Latency,
     reporter: Reporter,
 }
 
-/// What calls leave behind.
-#[derive(Debug)]
-pub(crate) struct Measured {
-    counters: Counters<4>,
-    latency: Latency,
-}
-
-const SUCCESS: usize = 0;
-const FAILURE: usize = 1;
-const IGNORED: usize = 2;
-const CANCELLED: usize = 3;
+const STARTED: usize = 0;
+const SUCCESS: usize = 1;
+const FAILURE: usize = 2;
+const IGNORED: usize = 3;
+const CANCELLED: usize = 4;
 
 impl Shared {
     const KIND: &'static str = "signals";
 
-    pub(crate) fn new(name: Name, registry: &Registry) -> Arc<Self> {
-        let measured = Arc::new(Measured {
-            counters: Counters::new(),
-            latency: Latency::new(Instant::now()),
-        });
+    pub(super) fn new(name: Name, registry: &Registry) -> Arc<Self> {
         let shared = Arc::new(Self {
             name,
-            stripes: Stripes::new(|_| Arc::clone(&measured)),
-            measured,
+            counters: Counters::new(),
+            latency: Latency::new(Instant::now()),
             reporter: registry.reporter(Self::KIND, name),
         });
         registry.register(&shared);
         shared
     }
 
-    pub(crate) fn stripes(&self) -> &Stripes<Arc<Measured>> {
-        &self.stripes
+    pub(super) fn started(&self) {
+        self.counters.add(STARTED, 1);
     }
-}
 
-impl Measured {
-    pub(crate) fn ended(&self, outcome: &Outcome, took: Duration, now: Instant) {
+    pub(super) fn ended(&self, outcome: &Outcome, took: Duration, now: Instant) {
         self.latency.record(took, now);
         let counter = match outcome {
             Outcome::Success => SUCCESS,
@@ -61,8 +50,29 @@ impl Measured {
         self.counters.add(counter, 1);
     }
 
-    pub(crate) fn cancelled(&self) {
+    pub(super) fn cancelled(&self) {
         self.counters.add(CANCELLED, 1);
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        self.in_flight_beside(&self.calls())
+    }
+
+    fn calls(&self) -> CallCounts {
+        let total = |counter| self.counters.total(counter);
+        CallCounts {
+            success: total(SUCCESS),
+            failure: total(FAILURE),
+            ignored: total(IGNORED),
+            cancelled: total(CANCELLED),
+            ..CallCounts::default()
+        }
+    }
+
+    /// Those that `ended` are counted first, so that there are no fewer that started.
+    fn in_flight_beside(&self, ended: &CallCounts) -> u64 {
+        let ended: u64 = ended.named().iter().map(|(_, calls)| calls).sum();
+        self.counters.total(STARTED).saturating_sub(ended)
     }
 }
 
@@ -76,18 +86,11 @@ impl Instance for Shared {
     }
 
     fn snapshot(&self) -> InstanceSnapshot {
-        let total = |counter| self.measured.counters.total(counter);
         let mut snapshot = InstanceSnapshot::new(Self::KIND, self.name);
-        snapshot.calls = CallCounts {
-            success: total(SUCCESS),
-            failure: total(FAILURE),
-            ignored: total(IGNORED),
-            cancelled: total(CANCELLED),
-            ..CallCounts::default()
-        };
-        snapshot.in_flight = Some(self.stripes.held() as u64);
-        snapshot.latency = Some(self.measured.latency.snapshot(Instant::now()));
-        snapshot.durations = Some(self.measured.latency.counts());
+        snapshot.calls = self.calls();
+        snapshot.in_flight = Some(self.in_flight_beside(&snapshot.calls));
+        snapshot.latency = Some(self.latency.snapshot(Instant::now()));
+        snapshot.durations = Some(self.latency.counts());
         snapshot
     }
 }
