@@ -24,7 +24,6 @@ pub(crate) fn component(subcommand: &str, component: &str) -> Result<(), Box<dyn
 
 /// Makes sure that `program` is there, which the Debian `package` brings. Installs it where that
 /// can be done without asking: as root, with apt.
-#[allow(dead_code, reason = "for the counts of bench")]
 pub(crate) fn program(program: &str, package: &str) -> Result<(), Box<dyn Error>> {
     let present = || succeeds(&Line::new(program).arg("--version"));
     if present() {
