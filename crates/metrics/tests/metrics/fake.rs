@@ -1,4 +1,5 @@
 use std::any::Any;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use watertight_core::Name;
@@ -12,6 +13,8 @@ pub(crate) struct Fake {
     name: Name,
     pub(crate) reporter: Reporter,
     looks: Mutex<InstanceSnapshot>,
+    /// How often somebody looked.
+    pub(crate) looked: AtomicUsize,
 }
 
 impl Fake {
@@ -22,6 +25,7 @@ impl Fake {
             name,
             reporter: registry.reporter(kind, name),
             looks: Mutex::new(InstanceSnapshot::new(kind, name)),
+            looked: AtomicUsize::new(0),
         });
         registry.register(&fake);
         fake
@@ -63,6 +67,7 @@ impl Instance for Fake {
     }
 
     fn snapshot(&self) -> InstanceSnapshot {
+        self.looked.fetch_add(1, Ordering::Relaxed);
         self.looks.lock().unwrap().clone()
     }
 }
