@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::poll_fn;
 use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -87,25 +88,22 @@ where
     }
 }
 
+/// Makes a call. Its future is polled once more at once where it is pending, as `Echo<true>`
+/// expects.
 async fn call<S: Service<u64>>(service: &mut S, request: u64, path: Path) {
     let Ok(ready) = service.ready().await else {
         panic!("a service under measurement is always ready");
     };
-    let answer = polled_again(ready.call(black_box(request))).await;
+    let mut future = pin!(ready.call(black_box(request)));
+    let answer = poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Pending => future.as_mut().poll(cx),
+        ready => ready,
+    })
+    .await;
     assert!(
         answer.is_ok() == (path == Path::Success),
         "a call went the other way"
     );
     // The answer is dropped here: dropping an error is a part of what a refusal costs.
     black_box(&answer);
-}
-
-/// Polls `future` once more at once where it is pending, as `Echo<true>` expects.
-async fn polled_again<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Pending => future.as_mut().poll(cx),
-        ready => ready,
-    })
-    .await
 }

@@ -1,7 +1,13 @@
 //! Circuit breakers.
 
+use std::time::Duration;
+
+use watertight_breaker::{BreakerBuilder, BreakerLayer};
+use watertight_core::{Key, Window};
+use watertight_metrics::Registry;
+
 use crate::peers::{FailsafeLayer, RecloserLayer, count_window, forced_open};
-use crate::{Family, Row};
+use crate::{Family, Limits, Row};
 
 pub(super) fn family() -> Family {
     Family {
@@ -10,9 +16,49 @@ pub(super) fn family() -> Family {
             Row::success("recloser", RecloserLayer::closed).reference(),
             Row::success("failsafe", FailsafeLayer::closed),
             Row::success("tower-resilience", count_window),
+            Row::success("watertight", closed).within(SUCCESS),
+            Row::cloned("watertight, a clone each call", closed),
+            Row::success("watertight, slow calls", || {
+                builder().slow_call(Duration::from_secs(5)).build()
+            }),
+            Row::success("watertight, window of time", || {
+                builder()
+                    .window(Window::time(Duration::from_secs(10)))
+                    .build()
+            }),
+            Row::success("watertight, by key", || {
+                builder().key(|_: &_| Key::of(7_u64)).build()
+            }),
             Row::refusal("recloser, open", RecloserLayer::open).reference(),
             Row::refusal("failsafe, open", FailsafeLayer::open),
             Row::refusal("tower-resilience, open", forced_open),
+            Row::refusal("watertight, open", || {
+                let layer = closed();
+                layer.handle().open_for(Duration::from_secs(3_600));
+                layer
+            })
+            .within(REFUSAL),
         ],
     }
+}
+
+const SUCCESS: Limits = Limits {
+    allocations: 0,
+    locked: 4,
+    clock: 0,
+};
+
+/// The rejection is boxed, and says how long it stays open.
+const REFUSAL: Limits = Limits {
+    allocations: 1,
+    locked: 4,
+    clock: 2,
+};
+
+fn builder() -> BreakerBuilder {
+    BreakerLayer::builder("payments").registry(&Registry::new())
+}
+
+fn closed() -> BreakerLayer {
+    builder().build()
 }

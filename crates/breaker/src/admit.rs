@@ -19,87 +19,109 @@ use crate::{Recovery, State};
 /// What is to become of a call.
 #[derive(Debug)]
 pub(crate) enum Admission {
-    /// It passes, and nobody looks: the breaker is off.
-    Unwatched,
     /// It passes.
     Admitted(Permit),
+    /// It passes, and nobody looks: the breaker is off, or would have refused it out of the shadow.
+    Unwatched,
     /// It does not pass.
-    Refused {
-        /// How long the circuit stays open.
-        retry_after: Option<Duration>,
-    },
-    /// It would not pass, if the breaker were not in the shadow.
-    RefusedInShadow,
+    Refused(Refusal),
+}
+
+/// What a call is told that does not pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Refusal {
+    /// How long the circuit stays open.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl Circuit {
     /// Decides whether a call passes. `now` is read where that depends on the time, or where
     /// calls are timed.
+    #[inline]
     pub(crate) fn admit(&self, now: impl FnOnce() -> Instant) -> Admission {
         let word = self.word();
+        if word.admits_all() {
+            return Admission::Admitted(Permit::untimed(word.generation()));
+        }
+        self.admit_by(word, now)
+    }
+
+    #[inline(never)]
+    fn admit_by(&self, word: Word, now: impl FnOnce() -> Instant) -> Admission {
         if word.mode() == Mode::Off {
             return Admission::Unwatched;
         }
         let now = LazyCell::new(now);
         let admitted = match word.state() {
-            State::Closed | State::ForcedClosed => Ok(Permit::new(
-                word.generation(),
-                word.is_timed().then(|| *now),
-            )),
-            State::ForcedOpen => Err(None),
+            State::Closed | State::ForcedClosed => Ok(Permit::new(word, || self.nanos(*now))),
+            State::ForcedOpen => Err(Refusal::default()),
             State::Open | State::HalfOpen | State::Recovering => self.admit_some(word, *now),
         };
         match admitted {
             Ok(permit) => Admission::Admitted(permit),
-            Err(retry_after) => self.refuse(word.mode(), retry_after, || *now),
+            Err(refusal) if word.mode() == Mode::Enforce => Admission::Refused(refusal),
+            Err(_) => {
+                self.note_refusal(Mode::Shadow, || *now);
+                Admission::Unwatched
+            }
         }
     }
 
-    /// Whether a call that came now would be refused, as far as can be told without admitting
+    /// Returns how a call that came now would be refused, as far as can be told without admitting
     /// one.
-    pub(crate) fn would_refuse(&self, now: impl FnOnce() -> Instant) -> bool {
+    #[inline]
+    pub(crate) fn foresee(&self, now: impl FnOnce() -> Instant) -> Option<Refusal> {
         let word = self.word();
+        if word.admits_all() {
+            return None;
+        }
+        self.foresee_by(word, now)
+    }
+
+    #[inline(never)]
+    fn foresee_by(&self, word: Word, now: impl FnOnce() -> Instant) -> Option<Refusal> {
         if word.mode() != Mode::Enforce {
-            return false;
+            return None;
         }
         match word.state() {
-            State::Closed | State::ForcedClosed | State::Recovering => false,
-            State::ForcedOpen => true,
-            State::Open => self.nanos(now()) < self.mark(),
-            State::HalfOpen => self.no_place() && self.nanos(now()) < self.mark(),
+            State::Closed | State::ForcedClosed | State::Recovering => None,
+            State::ForcedOpen => Some(Refusal::default()),
+            State::Open => Refusal::open_for(self.until_mark(self.nanos(now()))),
+            State::HalfOpen => {
+                let full = self.no_place() && self.nanos(now()) < self.mark();
+                full.then(Refusal::default)
+            }
         }
     }
 
-    /// Refuses a call that was told so when it asked for readiness.
-    pub(crate) fn refuse_as_told(&self, now: impl FnOnce() -> Instant) -> Option<Duration> {
-        let now = now();
-        let left = self.until_mark(self.nanos(now));
-        let is_open = self.word().state() == State::Open;
-        let retry_after = (is_open && !left.is_zero()).then_some(left);
-        self.refuse(Mode::Enforce, retry_after, || now);
-        retry_after
+    /// Counts a call that is refused, or would be.
+    pub(crate) fn note_refusal(&self, mode: Mode, now: impl FnOnce() -> Instant) {
+        self.reporter.refused(Reason::CircuitOpen, mode, now);
+        self.counts.add(match mode {
+            Mode::Shadow => Count::RejectedInShadow,
+            Mode::Enforce | Mode::Off => Count::Rejected,
+        });
     }
 
     /// Admits a call, or not, in a state that admits some.
     #[cold]
-    fn admit_some(&self, word: Word, now: Instant) -> Result<Permit, Option<Duration>> {
+    fn admit_some(&self, word: Word, now: Instant) -> Result<Permit, Refusal> {
         let at = self.nanos(now);
         match word.state() {
-            State::Open if at < self.mark() => Err(Some(self.until_mark(at))),
-            State::HalfOpen if self.no_place() && at < self.mark() => Err(None),
+            State::Open if at < self.mark() => Err(Refusal {
+                retry_after: Some(self.until_mark(at)),
+            }),
+            State::HalfOpen if self.no_place() && at < self.mark() => Err(Refusal::default()),
             State::Recovering => match self.ramp_share(at) {
-                Some(share) if !self.is_in(share) => Err(None),
-                Some(_) => Ok(Permit::new(
-                    word.generation(),
-                    word.is_timed().then_some(now),
-                )),
+                Some(share) if !self.is_in(share) => Err(Refusal::default()),
+                Some(_) => Ok(Permit::new(word, || at)),
                 None => self.admit_under_lock(now),
             },
             _ => self.admit_under_lock(now),
         }
     }
 
-    fn admit_under_lock(&self, now: Instant) -> Result<Permit, Option<Duration>> {
+    fn admit_under_lock(&self, now: Instant) -> Result<Permit, Refusal> {
         let mut control = self.lock();
         self.run_timers(&mut control, now);
         let rules = self.rules.load();
@@ -115,22 +137,25 @@ impl Circuit {
             );
         }
 
-        let started = rules.config.is_timed().then_some(now);
-        let mut permit = Permit::new(control.generation, started);
+        let permit = Permit::new(self.word(), || at);
         match &mut control.phase {
             Phase::Closed | Phase::ForcedClosed => Ok(permit),
-            Phase::ForcedOpen => Err(None),
-            Phase::Open { until } => Err(Some(Duration::from_nanos(*until - at))),
+            Phase::ForcedOpen => Err(Refusal::default()),
+            Phase::Open { until } => Err(Refusal {
+                retry_after: Some(Duration::from_nanos(*until - at)),
+            }),
             Phase::Recovering { since, ramp } => {
                 let share = ramp.share(Duration::from_nanos(at.saturating_sub(*since)));
                 self.is_in(share.unwrap_or(1.0))
                     .then_some(permit)
-                    .ok_or(None)
+                    .ok_or_else(Refusal::default)
             }
             Phase::HalfOpen { probes, .. } => {
-                permit.holds_place = probes.take_place(&rules.config);
+                let taken = probes.take_place(&rules.config);
                 self.show_places(&control, &rules.config);
-                permit.holds_place.then_some(permit).ok_or(None)
+                taken
+                    .then(|| permit.of_a_probe())
+                    .ok_or_else(Refusal::default)
             }
         }
     }
@@ -151,19 +176,13 @@ impl Circuit {
         let saved = self.credit.fetch_add(step, Ordering::Relaxed);
         saved.checked_add(step).is_none()
     }
+}
 
-    fn refuse(
-        &self,
-        mode: Mode,
-        retry_after: Option<Duration>,
-        now: impl FnOnce() -> Instant,
-    ) -> Admission {
-        self.reporter.refused(Reason::CircuitOpen, mode, now);
-        if mode == Mode::Shadow {
-            self.counts.add(Count::RejectedInShadow);
-            return Admission::RefusedInShadow;
-        }
-        self.counts.add(Count::Rejected);
-        Admission::Refused { retry_after }
+impl Refusal {
+    /// Returns what a call is told if `time` is left.
+    fn open_for(time: Duration) -> Option<Self> {
+        (!time.is_zero()).then_some(Self {
+            retry_after: Some(time),
+        })
     }
 }

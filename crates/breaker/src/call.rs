@@ -1,51 +1,67 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
-use watertight_core::{Call, Outcome, Padded};
+use watertight_core::{Call, Entry, Outcome, Padded};
 
+use crate::State;
 use crate::circuit::Circuit;
 use crate::verdict::Permit;
 
 /// A call that has passed a breaker. It reports how it ends, and gives back what it holds.
 pub struct BreakerCall {
     /// `None` for a call that the breaker does not look at, and once it has ended.
-    watched: Option<(Held, Permit)>,
+    way: Option<Held>,
+    permit: Permit,
 }
 
 impl BreakerCall {
-    pub(crate) fn new(held: Held, permit: Permit) -> Self {
+    #[inline]
+    pub(crate) fn watched(way: Held, permit: Permit) -> Self {
         Self {
-            watched: Some((held, permit)),
+            way: Some(way),
+            permit,
         }
     }
 
-    pub(crate) const fn unwatched() -> Self {
-        Self { watched: None }
+    /// A call that the breaker does not look at.
+    pub(crate) fn unwatched() -> Self {
+        Self {
+            way: None,
+            permit: Permit::untimed(0),
+        }
     }
 }
 
 impl Call for BreakerCall {
     fn head(&mut self, head: &Outcome) {
-        if let Some((circuit, permit)) = &mut self.watched {
-            circuit.head(permit, head, Instant::now);
+        if let Some(way) = &self.way {
+            way.head(&mut self.permit, head, Instant::now);
         }
     }
 
+    #[inline]
     fn end(mut self, outcome: Outcome) {
-        if let Some((circuit, permit)) = self.watched.take() {
-            circuit.end(&permit, &outcome, Instant::now);
+        if let Some(way) = self.way.take() {
+            way.end(&self.permit, &outcome, Instant::now);
         }
     }
 }
 
 impl Drop for BreakerCall {
+    #[inline]
     fn drop(&mut self) {
-        if let Some((circuit, permit)) = self.watched.take() {
-            circuit.cancel(&permit, Instant::now);
+        if let Some(way) = self.way.take() {
+            cancel(&way, &self.permit);
         }
     }
+}
+
+#[cold]
+fn cancel(way: &Held, permit: &Permit) {
+    way.cancel(permit, Instant::now);
 }
 
 impl fmt::Debug for BreakerCall {
@@ -54,21 +70,30 @@ impl fmt::Debug for BreakerCall {
     }
 }
 
-/// A call's way to its circuit.
-pub(crate) enum Held {
-    /// By the stripe of the thread that made the call: the one circuit is everybody's.
-    Stripe(Arc<Padded<Arc<Circuit>>>),
-    /// By the circuit of the call's key.
-    Key(Arc<Circuit>),
-}
+/// A call's way to its circuit: the stripe of the thread that made it, or where there are keys the
+/// entry of its key.
+pub(crate) type Held = Arc<Padded<Way>>;
 
-impl Deref for Held {
+/// Leads to a circuit. Who holds a way is a call.
+#[derive(Debug)]
+pub(crate) struct Way(pub(crate) Arc<Circuit>);
+
+impl Deref for Way {
     type Target = Circuit;
 
+    #[inline]
     fn deref(&self) -> &Circuit {
-        match self {
-            Self::Stripe(stripe) => stripe,
-            Self::Key(circuit) => circuit,
-        }
+        &self.0
+    }
+}
+
+impl Entry for Way {
+    /// A circuit that refuses or probes must not be forgotten: its key would be let through. A
+    /// closed one carries the failures that it has seen. One that a handle holds stays.
+    fn worth(&self) -> Option<u64> {
+        let state = self.word().state();
+        let is_free = Arc::strong_count(&self.0) == 1;
+        (is_free && matches!(state, State::Closed | State::ForcedClosed))
+            .then(|| self.burden.load(Ordering::Relaxed).into())
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{Entry, Pending};
+use watertight_core::Pending;
 use watertight_metrics::Reporter;
 
 use crate::counts::{Count, Counts};
@@ -17,7 +17,7 @@ use crate::locked::Locked;
 use crate::open_time::OpenTime;
 use crate::phase::{Control, Phase, nanos};
 use crate::rules::{Rules, SharedRules};
-use crate::sync::{AtomicU32, AtomicU64, AtomicUsize, Mutex, unpoisoned};
+use crate::sync::{AtomicU32, AtomicU64, Mutex, unpoisoned};
 use crate::word::Word;
 use crate::{BreakerConfig, State};
 
@@ -39,8 +39,6 @@ pub(crate) struct Circuit {
     pub(crate) credit: AtomicU32,
     /// How many failures and slow calls the window had at the last look.
     pub(crate) burden: AtomicU32,
-    /// How many handles hold the circuit of a key. They are no calls.
-    pub(crate) handles: AtomicUsize,
     pub(crate) pending: Arc<Pending>,
     pub(crate) rules: SharedRules,
     pub(crate) control: Mutex<Control>,
@@ -80,7 +78,6 @@ impl Circuit {
             places: AtomicU32::new(0),
             credit: AtomicU32::new(0),
             burden: AtomicU32::new(0),
-            handles: AtomicUsize::new(0),
             pending,
             rules: SharedRules::new(rules),
             control: Mutex::new(control),
@@ -92,6 +89,7 @@ impl Circuit {
         circuit
     }
 
+    #[inline]
     pub(crate) fn word(&self) -> Word {
         Word::from_bits(self.word.load(Ordering::Acquire))
     }
@@ -116,17 +114,6 @@ impl Circuit {
 
     pub(crate) fn no_place(&self) -> bool {
         self.places.load(Ordering::Relaxed) == 0
-    }
-}
-
-impl Entry for Circuit {
-    /// A circuit that refuses or probes must not be forgotten: its key would be let through. A
-    /// closed one carries the failures that it has seen.
-    fn worth(&self) -> Option<u64> {
-        match self.word().state() {
-            State::Closed | State::ForcedClosed => Some(self.burden.load(Ordering::Relaxed).into()),
-            State::Open | State::HalfOpen | State::Recovering | State::ForcedOpen => None,
-        }
     }
 }
 

@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project::pin_project;
-use watertight_core::{BoxError, Classify, Finish, Rejection, Tracked};
+use watertight_core::{BoxError, Classify, Finish, Tracked};
 
 use crate::BreakerCall;
 
@@ -16,12 +16,14 @@ pub struct ResponseFuture<F, C, N> {
 }
 
 impl<F, C, N> ResponseFuture<F, C, N> {
-    pub(crate) fn refused(rejection: Rejection) -> Self {
+    #[inline]
+    pub(crate) fn refused(refusal: BoxError) -> Self {
         Self {
-            state: State::Refused(Some(rejection)),
+            state: State::Refused(Some(refusal)),
         }
     }
 
+    #[inline]
     pub(crate) fn called(call: Tracked<F, BreakerCall, C, N>) -> Self {
         Self {
             state: State::Called(call),
@@ -38,12 +40,13 @@ where
 {
     type Output = Result<N::Response<BreakerCall>, BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProj::Called(call) => call.poll(cx),
-            StateProj::Refused(rejection) => {
-                let rejection = rejection.take().expect("a call is refused only once");
-                Poll::Ready(Err(rejection.into()))
+            StateProj::Refused(refusal) => {
+                let refusal = refusal.take().expect("a call is refused only once");
+                Poll::Ready(Err(refusal))
             }
         }
     }
@@ -58,6 +61,6 @@ impl<F, C, N> fmt::Debug for ResponseFuture<F, C, N> {
 #[pin_project(project = StateProj)]
 enum State<F, C, N> {
     /// `None` once it has been said.
-    Refused(Option<Rejection>),
+    Refused(Option<BoxError>),
     Called(#[pin] Tracked<F, BreakerCall, C, N>),
 }

@@ -1,8 +1,6 @@
 use std::any::Any;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +9,7 @@ use watertight_metrics::Handle;
 
 use crate::circuit::Circuit;
 use crate::phase::Phase;
-use crate::shared::{Shared, held_by_calls};
+use crate::shared::Shared;
 use crate::{BreakerConfig, BreakerSnapshot, State};
 
 /// A look at, and a hand on, a live breaker. Cheap to clone.
@@ -37,7 +35,7 @@ use crate::{BreakerConfig, BreakerSnapshot, State};
 pub struct BreakerHandle {
     shared: Arc<Shared>,
     /// `None` for all of the layer's.
-    key: Option<OfKey>,
+    key: Option<(Key, Arc<Circuit>)>,
 }
 
 impl BreakerHandle {
@@ -56,7 +54,7 @@ impl BreakerHandle {
     #[must_use]
     pub fn state(&self) -> State {
         match &self.key {
-            Some(circuit) => circuit.state(Instant::now()),
+            Some((_, circuit)) => circuit.state(Instant::now()),
             None => self.shared.state(),
         }
     }
@@ -72,7 +70,7 @@ impl BreakerHandle {
     #[must_use]
     pub fn in_flight(&self) -> usize {
         match &self.key {
-            Some(OfKey(circuit)) => held_by_calls(circuit, 1),
+            Some((key, _)) => self.shared.in_flight_of(*key),
             None => self.shared.in_flight(),
         }
     }
@@ -124,10 +122,10 @@ impl BreakerHandle {
     /// lives, the breaker is not forgotten.
     #[must_use]
     pub fn key(&self, key: Key) -> Option<Self> {
-        let circuit = self.shared.keys()?.get(key)?;
+        let way = self.shared.keys()?.get(key)?;
         Some(Self {
             shared: Arc::clone(&self.shared),
-            key: Some(OfKey::new(circuit)),
+            key: Some((key, Arc::clone(&way.0.0))),
         })
     }
 
@@ -143,7 +141,7 @@ impl BreakerHandle {
     /// [`key_label`](crate::BreakerBuilder::key_label) made it.
     #[must_use]
     pub fn key_label(&self) -> Option<&str> {
-        self.key.as_ref()?.reporter.label()
+        self.key.as_ref()?.1.reporter.label()
     }
 
     fn force(&self, phase: &Phase) {
@@ -153,13 +151,16 @@ impl BreakerHandle {
 
     fn each(&self, mut f: impl FnMut(&Circuit)) {
         match &self.key {
-            Some(circuit) => f(circuit),
+            Some((_, circuit)) => f(circuit),
             None => self.shared.each(f),
         }
     }
 
     fn one(&self) -> &Circuit {
-        self.key.as_deref().unwrap_or(self.shared.circuit())
+        match &self.key {
+            Some((_, circuit)) => circuit,
+            None => self.shared.circuit(),
+        }
     }
 }
 
@@ -175,35 +176,5 @@ impl fmt::Debug for BreakerHandle {
             .field("name", &self.name())
             .field("snapshot", &self.snapshot())
             .finish()
-    }
-}
-
-/// The circuit of one key, in a handle.
-struct OfKey(Arc<Circuit>);
-
-impl OfKey {
-    fn new(circuit: Arc<Circuit>) -> Self {
-        circuit.handles.fetch_add(1, Ordering::Relaxed);
-        Self(circuit)
-    }
-}
-
-impl Deref for OfKey {
-    type Target = Circuit;
-
-    fn deref(&self) -> &Circuit {
-        &self.0
-    }
-}
-
-impl Clone for OfKey {
-    fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.0))
-    }
-}
-
-impl Drop for OfKey {
-    fn drop(&mut self) {
-        self.0.handles.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -1,15 +1,16 @@
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 use tower_service::Service;
 use watertight_core::{
-    AtResponse, BoxError, Classify, ErrorsAreFailures, Finish, KeyBy, Rejection, Tracked, Unkeyed,
+    AtResponse, BoxError, Classify, ErrorsAreFailures, Finish, KeyBy, Tracked, Unkeyed,
 };
 
 use crate::ResponseFuture;
-use crate::call::{BreakerCall, Held};
+use crate::admit::Refusal;
+use crate::call::BreakerCall;
 use crate::shared::Shared;
 
 /// Stops calling an inner service that fails.
@@ -21,9 +22,9 @@ pub struct Breaker<S, C = ErrorsAreFailures, N = AtResponse, K = Unkeyed> {
     classify: C,
     finish: N,
     key: K,
-    /// Whether this instance was said to be ready only to refuse: then the inner service was not
-    /// asked, and must not be called, whatever has happened since.
-    refuses: bool,
+    /// What this instance will tell its next call, if it was said to be ready only to refuse: then
+    /// the inner service was not asked, and must not be called, whatever has happened since.
+    promised: Option<Refusal>,
 }
 
 impl<S, C, N, K> Breaker<S, C, N, K> {
@@ -34,31 +35,26 @@ impl<S, C, N, K> Breaker<S, C, N, K> {
             classify,
             finish,
             key,
-            refuses: false,
+            promised: None,
         }
     }
 
     /// Finds the circuit of `request` and asks it.
-    fn admit<Req>(&mut self, request: &Req) -> Result<BreakerCall, Rejection>
+    #[inline]
+    fn admit<Req>(&mut self, request: &Req) -> Result<BreakerCall, BoxError>
     where
         K: KeyBy<Req>,
     {
-        if std::mem::take(&mut self.refuses) {
-            let retry_after = self.shared.circuit().refuse_as_told(Instant::now);
-            return Err(self.shared.rejection(retry_after));
+        if let Some(refusal) = self.promised.take() {
+            return Err(self.shared.refuse(self.shared.circuit(), refusal));
         }
-        if let Some(key) = self.key.key(request) {
-            let circuit = self.shared.circuit_of(key, || self.key.label(request));
-            let permit = self.shared.admit(&circuit)?;
-            return Ok(permit.map_or_else(BreakerCall::unwatched, |permit| {
-                BreakerCall::new(Held::Key(circuit), permit)
-            }));
+        match self.key.key(request) {
+            None => self.shared.admit(self.shared.stripes().mine()),
+            Some(key) => {
+                let way = self.shared.way_of(key, || self.key.label(request));
+                self.shared.admit(&way)
+            }
         }
-        let stripe = self.shared.stripes().mine();
-        Ok(match self.shared.admit(stripe)? {
-            Some(permit) => BreakerCall::new(Held::Stripe(Arc::clone(stripe)), permit),
-            None => BreakerCall::unwatched(),
-        })
     }
 }
 
@@ -74,25 +70,27 @@ where
     type Error = BoxError;
     type Future = ResponseFuture<S::Future, C, N>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.refuses = !K::KEYED && self.shared.circuit().would_refuse(Instant::now);
-        if self.refuses {
-            return Poll::Ready(Ok(()));
+        if !K::KEYED {
+            self.promised = self.shared.circuit().foresee(Instant::now);
+            if self.promised.is_some() {
+                return Poll::Ready(Ok(()));
+            }
         }
-        ready!(self.inner.poll_ready(cx))
-            .map_err(|error| {
-                let error = error.into();
-                if !K::KEYED {
-                    self.shared.readiness_failed(&*error);
-                }
-                error
-            })
-            .into()
+        self.inner.poll_ready(cx).map_err(|error| {
+            let error = error.into();
+            if !K::KEYED {
+                self.shared.readiness_failed(&*error);
+            }
+            error
+        })
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         match self.admit(&request) {
-            Err(rejection) => ResponseFuture::refused(rejection),
+            Err(refusal) => ResponseFuture::refused(refusal),
             Ok(call) => ResponseFuture::called(Tracked::new(
                 call,
                 self.classify.clone(),
@@ -111,7 +109,7 @@ impl<S: Clone, C: Clone, N: Clone, K: Clone> Clone for Breaker<S, C, N, K> {
             classify: self.classify.clone(),
             finish: self.finish.clone(),
             key: self.key.clone(),
-            refuses: false,
+            promised: None,
         }
     }
 }

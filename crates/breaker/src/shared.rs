@@ -1,20 +1,20 @@
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::{
-    ConfigError, DynError, Key, Keyed, Mode, Name, Pending, Reason, Rejection, Stripes,
+    BoxError, ConfigError, DynError, Key, Keyed, Mode, Name, Padded, Pending, Reason, Rejection,
+    Stripes,
 };
 use watertight_metrics::{
     CallCounts, Instance, InstanceSnapshot, Registry, RejectionCount, Reporter, StateSnapshot,
 };
 
-use crate::admit::Admission;
+use crate::BreakerCall;
+use crate::admit::{Admission, Refusal};
+use crate::call::{Held, Way};
 use crate::circuit::Circuit;
 use crate::counts::{Count, Counts};
 use crate::sync::unpoisoned;
-use crate::verdict::Permit;
 use crate::{BreakerConfig, State};
 
 /// What all services of one layer share: a circuit, or one for each key.
@@ -24,9 +24,9 @@ pub(crate) struct Shared {
     /// The one circuit. Where there are keys, it serves the calls without a key and the keys that
     /// found no place.
     circuit: Arc<Circuit>,
-    stripes: Stripes<Arc<Circuit>>,
+    stripes: Stripes<Way>,
     /// Made with the first key.
-    keys: OnceLock<Keyed<Circuit>>,
+    keys: OnceLock<Keyed<Padded<Way>>>,
     counts: Arc<Counts>,
     /// What a new key begins with.
     config: Mutex<BreakerConfig>,
@@ -47,7 +47,7 @@ impl Shared {
         ));
         let shared = Arc::new(Self {
             name,
-            stripes: Stripes::new(|_| Arc::clone(&circuit)),
+            stripes: Stripes::new(|_| Way(Arc::clone(&circuit))),
             keys: OnceLock::new(),
             circuit,
             counts,
@@ -60,46 +60,44 @@ impl Shared {
 
     const KIND: &'static str = "breaker";
 
+    #[inline]
     pub(crate) fn circuit(&self) -> &Arc<Circuit> {
         &self.circuit
     }
 
-    pub(crate) fn stripes(&self) -> &Stripes<Arc<Circuit>> {
+    #[inline]
+    pub(crate) fn stripes(&self) -> &Stripes<Way> {
         &self.stripes
     }
 
-    /// Returns the circuit of `key`, which is made if there is none.
-    pub(crate) fn circuit_of(
-        &self,
-        key: Key,
-        label: impl FnOnce() -> Option<String>,
-    ) -> Arc<Circuit> {
+    /// Returns the way to the circuit of `key`, which is made if there is none.
+    pub(crate) fn way_of(&self, key: Key, label: impl FnOnce() -> Option<String>) -> Held {
         let keys = self.keys.get_or_init(|| {
             let config = self.config();
-            let overflow = Arc::clone(&self.circuit);
+            let overflow = Arc::new(Padded(Way(Arc::clone(&self.circuit))));
             Keyed::new(config.max_keys, config.key_idle, overflow, Instant::now())
         });
-        let circuit = keys.get_or_insert(key, Instant::now, || {
+        let way = keys.get_or_insert(key, Instant::now, || {
             let mut config = self.config().clone();
             let all = self.circuit.word().state();
             if all.is_forced() {
                 config.start = all;
             }
-            Circuit::new(
+            Padded(Way(Arc::new(Circuit::new(
                 config,
                 Pending::single(),
                 Arc::clone(&self.counts),
                 self.reporter.with_key(key, label().map(Into::into)),
                 Instant::now(),
-            )
+            ))))
         });
-        if Arc::ptr_eq(&circuit, &self.circuit) {
+        if Arc::ptr_eq(&way.0.0, &self.circuit) {
             self.reporter.keys_overflowed(Instant::now());
         }
-        circuit
+        way
     }
 
-    pub(crate) fn keys(&self) -> Option<&Keyed<Circuit>> {
+    pub(crate) fn keys(&self) -> Option<&Keyed<Padded<Way>>> {
         self.keys.get()
     }
 
@@ -107,7 +105,7 @@ impl Shared {
     pub(crate) fn each(&self, mut f: impl FnMut(&Circuit)) {
         f(&self.circuit);
         if let Some(keys) = self.keys() {
-            keys.for_each(|_, circuit| f(circuit));
+            keys.for_each(|_, way| f(way));
         }
     }
 
@@ -142,10 +140,17 @@ impl Shared {
     pub(crate) fn in_flight(&self) -> usize {
         let mut in_flight = self.stripes.held();
         if let Some(keys) = self.keys() {
-            // The map holds it, and lends it out here.
-            keys.for_each(|_, circuit| in_flight += held_by_calls(circuit, 2));
+            in_flight += Arc::strong_count(keys.overflow()) - 1;
+            // The map holds each, and lends it out here.
+            keys.for_each(|_, way| in_flight += Arc::strong_count(way) - 2);
         }
         in_flight
+    }
+
+    pub(crate) fn in_flight_of(&self, key: Key) -> usize {
+        let way = self.keys().and_then(|keys| keys.get(key));
+        // The map holds it, and lends it out here.
+        way.map_or(0, |way| Arc::strong_count(&way) - 2)
     }
 
     pub(crate) fn name(&self) -> Name {
@@ -164,12 +169,24 @@ impl Shared {
 }
 
 impl Shared {
-    /// Admits a call to `circuit`, or makes the rejection that it gets.
-    pub(crate) fn admit(&self, circuit: &Circuit) -> Result<Option<Permit>, Rejection> {
-        match circuit.admit(Instant::now) {
-            Admission::Admitted(permit) => Ok(Some(permit)),
-            Admission::Unwatched | Admission::RefusedInShadow => Ok(None),
-            Admission::Refused { retry_after } => Err(self.rejection(retry_after)),
+    /// Admits a call that goes by `way`, or makes the error that it gets.
+    #[inline]
+    pub(crate) fn admit(&self, way: &Held) -> Result<BreakerCall, BoxError> {
+        match way.admit(Instant::now) {
+            Admission::Admitted(permit) => Ok(BreakerCall::watched(Arc::clone(way), permit)),
+            Admission::Unwatched => Ok(BreakerCall::unwatched()),
+            Admission::Refused(refusal) => Err(self.refuse(way, refusal)),
+        }
+    }
+
+    /// Counts a refusal, and makes the error of it.
+    #[inline(never)]
+    pub(crate) fn refuse(&self, circuit: &Circuit, refusal: Refusal) -> BoxError {
+        circuit.note_refusal(Mode::Enforce, Instant::now);
+        let rejection = Rejection::new(Reason::CircuitOpen, self.name);
+        match refusal.retry_after {
+            Some(after) => rejection.with_retry_after(after).into(),
+            None => rejection.into(),
         }
     }
 
@@ -180,21 +197,6 @@ impl Shared {
             self.circuit.readiness_failed(Instant::now());
         }
     }
-
-    #[cold]
-    pub(crate) fn rejection(&self, retry_after: Option<Duration>) -> Rejection {
-        let rejection = Rejection::new(Reason::CircuitOpen, self.name);
-        match retry_after {
-            Some(after) => rejection.with_retry_after(after),
-            None => rejection,
-        }
-    }
-}
-
-/// Returns how many calls hold `circuit`, which `others` hold too that are neither calls nor handles.
-pub(crate) fn held_by_calls(circuit: &Arc<Circuit>, others: usize) -> usize {
-    let handles = circuit.handles.load(Ordering::Relaxed);
-    Arc::strong_count(circuit).saturating_sub(others + handles)
 }
 
 impl Instance for Shared {

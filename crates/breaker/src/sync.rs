@@ -5,13 +5,13 @@ use std::sync::{LockResult, PoisonError};
 #[cfg(not(watertight_loom))]
 pub(crate) use std::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicU32, AtomicU64, AtomicUsize},
+    atomic::{AtomicU32, AtomicU64},
 };
 
 #[cfg(watertight_loom)]
 pub(crate) use loom::sync::{
     Mutex, MutexGuard,
-    atomic::{AtomicU32, AtomicU64, AtomicUsize},
+    atomic::{AtomicU32, AtomicU64},
 };
 
 /// Takes what a lock guards also after a panic: nothing of ours panics half-way.

@@ -20,28 +20,45 @@ impl Circuit {
     /// Takes the verdict of a response's head, where its body is still to come. For a probe it is
     /// final, and frees the place.
     pub(crate) fn head(&self, permit: &mut Permit, head: &Outcome, now: impl FnOnce() -> Instant) {
-        if permit.holds_place {
+        if permit.holds_place() {
             self.end_unvoted(permit, head, now);
-            permit.holds_place = false;
-            permit.voted = true;
+            permit.vote();
         }
     }
 
     /// Takes the result of a call.
+    #[inline]
     pub(crate) fn end(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
-        if !permit.voted {
+        if !(outcome.is_success() && !permit.is_timed() && self.put_by(permit)) {
+            self.end_by(permit, outcome, now);
+        }
+    }
+
+    #[inline(never)]
+    fn end_by(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
+        if !permit.has_voted() {
             self.end_unvoted(permit, outcome, now);
         } else if let Some(bad) = Verdict::of(outcome, false).filter(Verdict::is_bad) {
-            self.take(permit, bad, now());
+            self.take(permit, bad, &LazyCell::new(now));
         }
+    }
+
+    /// Puts by the success of a call, where that is all it takes.
+    #[inline]
+    fn put_by(&self, permit: &Permit) -> bool {
+        let word = self.word();
+        word.is_quiet()
+            && word.generation() == permit.generation()
+            && self.pending.success(permit.generation())
     }
 
     /// Takes note that nobody waits for the result of a call any more.
     pub(crate) fn cancel(&self, permit: &Permit, now: impl FnOnce() -> Instant) {
         self.counts.add(Count::Cancelled);
-        match permit.started.map(|started| (started, now())) {
-            Some((started, now)) if self.is_slow(now.saturating_duration_since(started)) => {
-                self.take(permit, Verdict::SlowDrop, now);
+        let now = LazyCell::new(now);
+        match permit.took(|| self.nanos(*now)) {
+            Some(took) if self.is_slow(took) => {
+                self.take(permit, Verdict::SlowDrop, &now);
             }
             _ => self.free_place(permit),
         }
@@ -53,32 +70,24 @@ impl Circuit {
         if word.mode() == Mode::Off || word.state() == State::Open {
             return;
         }
-        let permit = Permit::new(word.generation(), None);
+        let permit = Permit::untimed(word.generation());
         self.end_unvoted(&permit, &Outcome::failure(FailureKind::Connect), || now);
     }
 
     /// Ends a call whose result has not been looked at.
     fn end_unvoted(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
         let now = LazyCell::new(now);
-        let took = permit
-            .started
-            .map(|started| now.saturating_duration_since(started));
+        let took = permit.took(|| self.nanos(*now));
         if let Some(took) = took {
-            self.counts.took(took, *now);
+            self.counts.took(Duration::from_nanos(took), *now);
         }
         let slow = took.is_some_and(|took| self.is_slow(took));
 
-        let word = self.word();
-        if outcome.is_success()
-            && !slow
-            && word.is_quiet()
-            && word.generation() == permit.generation
-            && self.pending.success(permit.generation)
-        {
+        if outcome.is_success() && !slow && self.put_by(permit) {
             return;
         }
         match Verdict::of(outcome, slow) {
-            Some(verdict) => self.vote(permit, verdict, *now),
+            Some(verdict) => self.vote(permit, verdict, &now),
             None => {
                 self.counts.add(Count::Ignored);
                 self.free_place(permit);
@@ -86,7 +95,12 @@ impl Circuit {
         }
     }
 
-    fn vote(&self, permit: &Permit, verdict: Verdict, now: Instant) {
+    fn vote<F: FnOnce() -> Instant>(
+        &self,
+        permit: &Permit,
+        verdict: Verdict,
+        now: &LazyCell<Instant, F>,
+    ) {
         self.counts.add(if !self.take(permit, verdict, now) {
             Count::Stale
         } else if verdict.is_bad() {
@@ -97,17 +111,25 @@ impl Circuit {
     }
 
     /// Returns false, and changes nothing, if the circuit is not in the permit's generation.
-    fn take(&self, permit: &Permit, verdict: Verdict, now: Instant) -> bool {
+    fn take<F: FnOnce() -> Instant>(
+        &self,
+        permit: &Permit,
+        verdict: Verdict,
+        now: &LazyCell<Instant, F>,
+    ) -> bool {
         let word = self.word_at(now);
-        if word.generation() != permit.generation {
+        if word.generation() != permit.generation() {
             return false;
         }
         if word.state() == State::HalfOpen {
-            return self.take_probe(permit, verdict, now);
+            return self.take_probe(permit, verdict, **now);
         }
 
         let rules = self.rules.load();
-        let standing = match rules.tally.record(permit.generation, verdict.record(), now) {
+        let standing = match rules
+            .tally
+            .record(permit.generation(), verdict.record(), || **now)
+        {
             Recorded::Stale => return false,
             Recorded::Counted => return true,
             Recorded::Standing(standing) => standing,
@@ -118,18 +140,22 @@ impl Circuit {
             return true;
         }
         if let Some(after) = verdict.failure().and_then(|failure| rules.obeyed(failure)) {
-            let until = self.nanos(now).saturating_add(nanos(after));
-            self.open_from(permit.generation, Cause::RetryAfter, &standing, now, |_| {
-                Phase::Open { until }
-            });
+            let until = self.nanos(**now).saturating_add(nanos(after));
+            self.open_from(
+                permit.generation(),
+                Cause::RetryAfter,
+                &standing,
+                **now,
+                |_| Phase::Open { until },
+            );
         } else if let Some(cause) = trips(&rules.config, &standing) {
-            let start = self.nanos(now);
-            self.open_from(permit.generation, cause, &standing, now, |control| {
+            let start = self.nanos(**now);
+            self.open_from(permit.generation(), cause, &standing, **now, |control| {
                 control.opened(start, &rules.config)
             });
         } else if word.state() == State::Closed && !rules.config.window.is_timed() {
             self.set_quiet(
-                permit.generation,
+                permit.generation(),
                 !may_trip_on_success(&rules.config, &standing),
             );
         }
@@ -140,14 +166,14 @@ impl Circuit {
         let mut control = self.lock();
         self.run_timers(&mut control, now);
         let rules = self.rules.load();
-        if control.generation != permit.generation {
+        if control.generation != permit.generation() {
             return false;
         }
         let Phase::HalfOpen { probes, .. } = &mut control.phase else {
             return false;
         };
 
-        if permit.holds_place {
+        if permit.holds_place() {
             probes.free_place();
         }
         let decision = probes.finish(verdict.weight_of_a_probe(), &rules.config);
@@ -177,21 +203,21 @@ impl Circuit {
     }
 
     /// Returns the word, once a ramp that is at its top has ended.
-    fn word_at(&self, now: Instant) -> Word {
+    fn word_at<F: FnOnce() -> Instant>(&self, now: &LazyCell<Instant, F>) -> Word {
         let word = self.word();
-        if word.state() == State::Recovering && self.ramp_share(self.nanos(now)).is_none() {
-            self.run_timers(&mut self.lock(), now);
+        if word.state() == State::Recovering && self.ramp_share(self.nanos(**now)).is_none() {
+            self.run_timers(&mut self.lock(), **now);
             return self.word();
         }
         word
     }
 
     fn free_place(&self, permit: &Permit) {
-        if !permit.holds_place {
+        if !permit.holds_place() {
             return;
         }
         let mut control = self.lock();
-        if control.generation != permit.generation {
+        if control.generation != permit.generation() {
             return;
         }
         if let Phase::HalfOpen { probes, .. } = &mut control.phase {
@@ -200,7 +226,7 @@ impl Circuit {
         }
     }
 
-    fn is_slow(&self, took: Duration) -> bool {
-        nanos(took) > self.slow_after.load(Ordering::Relaxed)
+    fn is_slow(&self, took: u64) -> bool {
+        took > self.slow_after.load(Ordering::Relaxed)
     }
 }

@@ -25,12 +25,21 @@ impl Word {
         )
     }
 
+    #[inline]
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
     }
 
     pub(crate) const fn bits(self) -> u64 {
         self.0
+    }
+
+    /// Whether a call passes whoever makes it and whenever, and is not timed: the usual case, told
+    /// at one glance.
+    #[inline]
+    pub(crate) const fn admits_all(self) -> bool {
+        const { assert!(State::Closed as u64 == 0 && Mode::Enforce as u64 == 0) }
+        self.0 & (Self::STATE | Self::MODE | Self::TIMED) == 0
     }
 
     pub(crate) const fn state(self) -> State {
@@ -52,11 +61,13 @@ impl Word {
         }
     }
 
+    #[inline]
     pub(crate) const fn generation(self) -> u32 {
         (self.0 >> Self::GENERATION_SHIFT) as u32
     }
 
     /// A success changes nothing but a count: it need not be looked at.
+    #[inline]
     pub(crate) const fn is_quiet(self) -> bool {
         self.0 & Self::QUIET != 0
     }

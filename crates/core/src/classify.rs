@@ -54,6 +54,7 @@ pub enum End<'a> {
 pub struct ErrorsAreFailures;
 
 impl<Res> Classify<Res> for ErrorsAreFailures {
+    #[inline]
     fn classify(&self, result: Result<&Res, &DynError>) -> Outcome {
         match result {
             Ok(_) => Outcome::Success,
@@ -113,6 +114,7 @@ impl<F, Res> fmt::Debug for ClassifyFn<F, Res> {
 ///
 /// Whoever votes takes [`FailureKind::Rejected`] as neutral. So no classifier can make a
 /// rejection of one of our layers open a breaker, lower a limit or spend a budget.
+#[inline]
 pub fn judge<Res, C>(classify: &C, result: Result<&Res, &DynError>) -> Outcome
 where
     C: Classify<Res> + ?Sized,

@@ -35,6 +35,7 @@ where
 {
     type Response<K: Call> = Res;
 
+    #[inline]
     fn finish<K: Call>(&self, response: Res, classify: &C, call: K) -> Res {
         call.end(judge(classify, Ok(&response)));
         response

@@ -42,6 +42,7 @@ impl<T> Stripes<T> {
 
     /// Returns the calling thread's stripe.
     #[must_use]
+    #[inline]
     pub fn mine(&self) -> &Arc<Padded<T>> {
         &self.all[thread_number() & (self.all.len() - 1)]
     }
@@ -96,6 +97,7 @@ pub fn stripe_count() -> usize {
 /// Returns the number of the calling thread. Threads are numbered as they first ask, so that the
 /// first [`stripe_count`] of them share no stripe.
 #[must_use]
+#[inline]
 pub fn thread_number() -> usize {
     const NONE: usize = usize::MAX;
     static NEXT: AtomicUsize = AtomicUsize::new(0);

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -16,19 +17,21 @@ use crate::{BoxError, Call, Classify, FailureKind, Finish, Outcome, judge};
 pub struct Tracked<F, K: Call, C, N> {
     #[pin]
     inner: F,
-    watch: Watch<K>,
+    /// `None` once it has ended.
+    call: Option<K>,
     classify: C,
     finish: N,
 }
 
 impl<F, K: Call, C, N> Tracked<F, K, C, N> {
     /// Starts the call by `start`, which calls the inner service.
+    #[inline]
     pub fn new(call: K, classify: C, finish: N, start: impl FnOnce() -> F) -> Self {
-        let mut watch = Watch::new(call);
-        let inner = watch.run(start);
+        let mut call = Some(call);
+        let inner = watch(&mut call, start);
         Self {
             inner,
-            watch,
+            call,
             classify,
             finish,
         }
@@ -45,10 +48,14 @@ where
 {
     type Output = Result<N::Response<K>, BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(this.watch.run(|| this.inner.poll(cx)));
-        let call = this.watch.take();
+        let result = ready!(watch(this.call, || this.inner.poll(cx)));
+        let call = this
+            .call
+            .take()
+            .expect("a future that has completed is not polled again");
 
         Poll::Ready(match result {
             Ok(response) => Ok(this.finish.finish(response, this.classify, call)),
@@ -67,42 +74,22 @@ impl<F, K: Call, C, N> fmt::Debug for Tracked<F, K, C, N> {
     }
 }
 
-/// Holds a call, and ends it as a failure when the code that it runs panics.
-struct Watch<K: Call> {
-    /// `None` once the call has ended.
-    call: Option<K>,
-    /// Set while the inner service runs. A drop that finds it set is an unwinding one, and one in
-    /// which `thread::panicking` may just be about a panic of the caller's is not.
-    running: bool,
+/// Runs the inner service, and ends the call as a failure if that panics.
+#[inline]
+fn watch<K: Call, R>(call: &mut Option<K>, inner: impl FnOnce() -> R) -> R {
+    let unwinding = Unwinding(call);
+    let result = inner();
+    mem::forget(unwinding);
+    result
 }
 
-impl<K: Call> Watch<K> {
-    fn new(call: K) -> Self {
-        Self {
-            call: Some(call),
-            running: false,
-        }
-    }
+/// Dropped only when what runs below it unwinds. `thread::panicking` would not do: it may be the
+/// caller who unwinds, and drops a future that was well.
+struct Unwinding<'a, K: Call>(&'a mut Option<K>);
 
-    fn run<R>(&mut self, inner: impl FnOnce() -> R) -> R {
-        self.running = true;
-        let result = inner();
-        self.running = false;
-        result
-    }
-
-    fn take(&mut self) -> K {
-        self.call
-            .take()
-            .expect("a future that has completed is not polled again")
-    }
-}
-
-impl<K: Call> Drop for Watch<K> {
+impl<K: Call> Drop for Unwinding<'_, K> {
     fn drop(&mut self) {
-        if self.running
-            && let Some(call) = self.call.take()
-        {
+        if let Some(call) = self.0.take() {
             call.end(Outcome::failure(FailureKind::Other));
         }
     }

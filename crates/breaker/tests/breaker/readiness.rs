@@ -1,6 +1,9 @@
 //! Who is asked whether it is ready, and who is called.
 
-#![allow(clippy::redundant_clone, reason = "what a clone does is what is tested")]
+#![allow(
+    clippy::redundant_clone,
+    reason = "what a clone does is what is tested"
+)]
 
 use std::time::Duration;
 

@@ -20,6 +20,12 @@ pub trait Entry {
     fn worth(&self) -> Option<u64>;
 }
 
+impl<T: Entry> Entry for Padded<T> {
+    fn worth(&self) -> Option<u64> {
+        (**self).worth()
+    }
+}
+
 /// A map of heavy entries, such as breakers, by [`Key`], which never holds more than `max_keys`
 /// of them, whatever clients send.
 ///

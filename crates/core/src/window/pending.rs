@@ -59,10 +59,12 @@ impl Pending {
 
     /// Puts a success by and returns true. If it returns false it has not, and the success must
     /// be recorded: either its generation is over, or it is time for someone to record again.
+    #[inline]
     pub fn success(&self, generation: u32) -> bool {
         self.success_in(thread_number() & (self.stripes.len() - 1), generation)
     }
 
+    #[inline]
     pub(super) fn success_in(&self, stripe: usize, generation: u32) -> bool {
         let stripe = &self.stripes[stripe].0;
         let mut word = stripe.load(Relaxed);

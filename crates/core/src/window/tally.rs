@@ -88,12 +88,18 @@ impl Tally {
         recorded
     }
 
-    /// Counts a call, after all the successes that are pending.
-    pub fn record(&self, generation: u32, record: Record, now: Instant) -> Recorded {
+    /// Counts a call, after all the successes that are pending. `now` is read where the window is
+    /// timed.
+    pub fn record(
+        &self,
+        generation: u32,
+        record: Record,
+        now: impl FnOnce() -> Instant,
+    ) -> Recorded {
         match &self.machine {
             Machine::Ring(ring) => ring.record(generation, &record, &self.pending),
-            Machine::Buckets(buckets) => buckets.record(generation, &record, now),
-            Machine::Decaying(decaying) => decaying.record(generation, &record, now),
+            Machine::Buckets(buckets) => buckets.record(generation, &record, now()),
+            Machine::Decaying(decaying) => decaying.record(generation, &record, now()),
         }
     }
 
@@ -145,7 +151,7 @@ mod tests {
         }
 
         for failures in 1..=50 {
-            let standing = standing(tally.record(0, Record::FAILURE, now));
+            let standing = standing(tally.record(0, Record::FAILURE, || now));
             assert_eq!(standing.failure_rate(), Some(f64::from(failures) / 100.0));
         }
         assert_eq!(tally.total_successes(), 1_000_000);
@@ -156,7 +162,7 @@ mod tests {
         let now = Instant::now();
         let tally = Tally::single(Window::calls(1_000), 0, now);
         for _ in 0..1_000 {
-            tally.record(0, Record::FAILURE, now);
+            tally.record(0, Record::FAILURE, || now);
         }
         assert_eq!(tally.standing(now).failure_rate(), Some(1.0));
 
@@ -173,7 +179,7 @@ mod tests {
         let start = Instant::now();
         let tally = Tally::new(Window::time(10 * SECOND), 0, start);
 
-        tally.record(0, Record::FAILURE, start);
+        tally.record(0, Record::FAILURE, || start);
         let at_5 = tally.success(0, || start + 5 * SECOND);
         assert_eq!(standing(at_5).failure_rate(), Some(0.5));
 
@@ -187,12 +193,12 @@ mod tests {
         let start = Instant::now();
         for window in [Window::time(10 * SECOND), Window::decay(SECOND)] {
             let tally = Tally::new(window, 0, start);
-            tally.record(0, Record::FAILURE, start);
+            tally.record(0, Record::FAILURE, || start);
 
             for days in [1, 100, 10_000] {
                 let later = start + days * 86_400 * SECOND;
                 assert_eq!(tally.standing(later).failure_rate(), None);
-                let again = standing(tally.record(0, Record::SUCCESS, later));
+                let again = standing(tally.record(0, Record::SUCCESS, || later));
                 assert_eq!((again.calls, again.failures), (1, 0.0));
             }
         }
@@ -203,7 +209,7 @@ mod tests {
         let start = Instant::now();
         let tally = Tally::new(Window::decay(SECOND), 0, start);
         for _ in 0..8 {
-            tally.record(0, Record::FAILURE, start);
+            tally.record(0, Record::FAILURE, || start);
         }
 
         let later = tally.standing(start + 2 * SECOND);
@@ -224,19 +230,19 @@ mod tests {
             Window::decay(SECOND),
         ] {
             let tally = Tally::new(window, u32::MAX, now);
-            tally.record(u32::MAX, Record::FAILURE, now);
+            tally.record(u32::MAX, Record::FAILURE, || now);
             tally.success(u32::MAX, || now);
 
             tally.begin(0, now);
 
             assert_eq!(
-                tally.record(u32::MAX, Record::FAILURE, now),
+                tally.record(u32::MAX, Record::FAILURE, || now),
                 Recorded::Stale
             );
             assert_eq!(tally.success(u32::MAX, || now), Recorded::Stale);
             assert_eq!(tally.standing(now), Standing::default());
             assert_eq!(tally.total_successes(), 1);
-            let first = standing(tally.record(0, Record::FAILURE, now));
+            let first = standing(tally.record(0, Record::FAILURE, || now));
             assert_eq!((first.calls, first.consecutive_failures), (1, 1));
         }
     }
@@ -268,7 +274,7 @@ mod tests {
                     scope.spawn(move || {
                         for call in 0..EACH {
                             if (call + thread) % 4 == 0 {
-                                tally.record(0, Record::FAILURE, now);
+                                tally.record(0, Record::FAILURE, || now);
                             } else {
                                 tally.success(0, || now);
                             }
@@ -306,7 +312,7 @@ mod tests {
                                 run: Run::Extend,
                             };
                             for generation in generation..generation + 3 {
-                                tally.record(generation, record, now);
+                                tally.record(generation, record, || now);
                                 tally.success(generation, || now);
                             }
                         }
@@ -460,11 +466,11 @@ mod tests {
                 }
                 Step::Record(record) => {
                     plain.record(record, now);
-                    let recorded = tally.record(generation, record, now);
+                    let recorded = tally.record(generation, record, || now);
                     prop_assert!(matches!(recorded, Recorded::Standing(_)));
                 }
                 Step::Late(record) => {
-                    let recorded = tally.record(generation.wrapping_sub(1), record, now);
+                    let recorded = tally.record(generation.wrapping_sub(1), record, || now);
                     prop_assert_eq!(recorded, Recorded::Stale);
                 }
                 Step::Begin => {
