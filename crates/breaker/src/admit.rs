@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use watertight_core::{Mode, Reason};
 use watertight_metrics::Figures;
 
+use crate::State;
 use crate::circuit::Circuit;
 use crate::counts::Count;
 use crate::phase::Phase;
 use crate::trip::Cause;
 use crate::verdict::Permit;
 use crate::word::Word;
-use crate::{Recovery, State};
 
 /// What is to become of a call.
 #[derive(Debug)]
@@ -144,8 +144,8 @@ impl Circuit {
             Phase::Open { until } => Err(Refusal {
                 retry_after: Some(Duration::from_nanos(*until - at)),
             }),
-            Phase::Recovering { since, ramp } => {
-                let share = ramp.share(Duration::from_nanos(at.saturating_sub(*since)));
+            Phase::Recovering { since } => {
+                let share = rules.config.recovery.share(at, *since);
                 self.is_in(share.unwrap_or(1.0))
                     .then_some(permit)
                     .ok_or_else(Refusal::default)
@@ -162,12 +162,7 @@ impl Circuit {
 
     /// Returns the share that the ramp admits, or `None` if it is at its top.
     pub(crate) fn ramp_share(&self, at: u64) -> Option<f64> {
-        match self.rules.load().config.recovery {
-            Recovery::Ramp(ramp) => {
-                ramp.share(Duration::from_nanos(at.saturating_sub(self.mark())))
-            }
-            Recovery::Immediate => None,
-        }
+        self.rules.load().config.recovery.share(at, self.mark())
     }
 
     /// Picks `share` of the calls, evenly: whenever the shares have added up to another whole.

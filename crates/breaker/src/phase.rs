@@ -5,7 +5,6 @@ use watertight_metrics::StateChange;
 
 use crate::open_time::OpenTime;
 use crate::probes::Probes;
-use crate::recovery::Ramp;
 use crate::{BreakerConfig, Recovery, State};
 
 /// A [`State`] with what belongs to it. Times are nanoseconds since the circuit's epoch.
@@ -18,7 +17,7 @@ pub(crate) enum Phase {
     /// To `Open` or towards `Closed` as the probes decide; to `Open` at `until`.
     HalfOpen { until: u64, probes: Probes },
     /// To `Closed` at the top of the ramp; to `Open` when a rate trips.
-    Recovering { since: u64, ramp: Ramp },
+    Recovering { since: u64 },
     /// Nothing but a hand leads out of it.
     ForcedOpen,
     /// Nothing but a hand leads out of it.
@@ -36,7 +35,7 @@ impl Phase {
     pub(crate) fn recovered(now: u64, config: &BreakerConfig) -> Self {
         match config.recovery {
             Recovery::Immediate => Self::Closed,
-            Recovery::Ramp(ramp) => Self::Recovering { since: now, ramp },
+            Recovery::Ramp(_) => Self::Recovering { since: now },
         }
     }
 
@@ -55,7 +54,7 @@ impl Phase {
     pub(crate) fn mark(&self) -> u64 {
         match self {
             Self::Open { until } | Self::HalfOpen { until, .. } => *until,
-            Self::Recovering { since, .. } => *since,
+            Self::Recovering { since } => *since,
             Self::Closed | Self::ForcedOpen | Self::ForcedClosed => 0,
         }
     }

@@ -39,6 +39,15 @@ impl Recovery {
         }
     }
 
+    /// Returns the share of the calls that passes at `at` if the recovery began at `since`, both in
+    /// nanoseconds, or `None` once it is over.
+    pub(crate) fn share(&self, at: u64, since: u64) -> Option<f64> {
+        match self {
+            Self::Immediate => None,
+            Self::Ramp(ramp) => ramp.share(Duration::from_nanos(at.saturating_sub(since))),
+        }
+    }
+
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         match self {
             Self::Ramp(ramp) if ramp.over.is_zero() => Err(ConfigError::new(

@@ -136,10 +136,8 @@ impl Circuit {
                 let figures = probes.figures();
                 self.reopen(control, until, Cause::HalfOpenTimeout, figures, now);
             }
-            Phase::Recovering { since, ramp }
-                if ramp
-                    .share(Duration::from_nanos(at.saturating_sub(since)))
-                    .is_none() =>
+            Phase::Recovering { since }
+                if self.rules.load().config.recovery.share(at, since).is_none() =>
             {
                 self.enter(
                     control,

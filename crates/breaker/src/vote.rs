@@ -66,8 +66,9 @@ impl Circuit {
 
     /// Takes note that the inner service failed to become ready.
     pub(crate) fn readiness_failed(&self, now: Instant) {
+        let state = self.state(now);
         let word = self.word();
-        if word.mode() == Mode::Off || word.state() == State::Open {
+        if word.mode() == Mode::Off || state == State::Open {
             return;
         }
         let permit = Permit::untimed(word.generation());
