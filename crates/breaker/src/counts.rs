@@ -3,14 +3,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::Counters;
-use watertight_metrics::{Latency, TransitionCount};
+use watertight_core::{Counters, Mode, Name, Reason};
+use watertight_metrics::{
+    CallCounts, InstanceSnapshot, Latency, RejectionCount, Reporter, TransitionCount,
+};
 
 use crate::State;
 
 /// How often each thing has happened, and how long calls took.
+///
+/// It lives until the last call has ended, and only then hands over what it has counted: a call
+/// may outlive all services of its layer.
 #[derive(Debug)]
 pub(crate) struct Counts {
+    name: Name,
+    reporter: Reporter,
     counters: Counters<{ Count::ALL }>,
     transitions: [[AtomicU64; State::COUNT]; State::COUNT],
     /// Made with the first call that is timed.
@@ -32,11 +39,26 @@ pub(crate) enum Count {
 
 impl Count {
     const ALL: usize = 7;
+
+    #[cfg(test)]
+    pub(crate) const EACH: [Self; Self::ALL] = [
+        Self::Success,
+        Self::Failure,
+        Self::Ignored,
+        Self::Cancelled,
+        Self::Stale,
+        Self::Rejected,
+        Self::RejectedInShadow,
+    ];
 }
 
 impl Counts {
-    pub(crate) fn new() -> Self {
+    pub(crate) const KIND: &'static str = "breaker";
+
+    pub(crate) fn new(name: Name, reporter: Reporter) -> Self {
         Self {
+            name,
+            reporter,
             counters: Counters::new(),
             transitions: Default::default(),
             latency: OnceLock::new(),
@@ -66,12 +88,39 @@ impl Counts {
             .record(duration, now);
     }
 
-    pub(crate) fn latency(&self) -> Option<&Latency> {
-        self.latency.get()
+    /// Returns a snapshot of what has been counted.
+    pub(crate) fn snapshot(&self, now: Instant) -> InstanceSnapshot {
+        let mut snapshot = InstanceSnapshot::new(Self::KIND, self.name);
+        snapshot.calls = CallCounts {
+            success: self.total(Count::Success),
+            failure: self.total(Count::Failure),
+            ignored: self.total(Count::Ignored),
+            rejected: self.total(Count::Rejected),
+            cancelled: self.total(Count::Cancelled),
+            stale: self.total(Count::Stale),
+        };
+        snapshot.rejections = vec![
+            self.rejections(Mode::Enforce, Count::Rejected),
+            self.rejections(Mode::Shadow, Count::RejectedInShadow),
+        ];
+        snapshot.transitions = self.transitions();
+        if let Some(latency) = self.latency.get() {
+            snapshot.latency = Some(latency.snapshot(now));
+            snapshot.durations = Some(latency.counts());
+        }
+        snapshot
+    }
+
+    fn rejections(&self, mode: Mode, count: Count) -> RejectionCount {
+        RejectionCount {
+            reason: Reason::CircuitOpen,
+            mode,
+            count: self.total(count),
+        }
     }
 
     /// Returns the transitions that have happened.
-    pub(crate) fn transitions(&self) -> Vec<TransitionCount> {
+    fn transitions(&self) -> Vec<TransitionCount> {
         let mut happened = Vec::new();
         for from in State::ALL {
             for to in State::ALL {
@@ -86,5 +135,11 @@ impl Counts {
             }
         }
         happened
+    }
+}
+
+impl Drop for Counts {
+    fn drop(&mut self) {
+        self.reporter.retired(&self.snapshot(Instant::now()));
     }
 }

@@ -5,15 +5,13 @@ use watertight_core::{
     BoxError, ConfigError, DynError, Key, Keyed, Mode, Name, Padded, Pending, Reason, Rejection,
     Stripes,
 };
-use watertight_metrics::{
-    CallCounts, Instance, InstanceSnapshot, Registry, RejectionCount, Reporter, StateSnapshot,
-};
+use watertight_metrics::{Instance, InstanceSnapshot, Registry, Reporter, StateSnapshot};
 
 use crate::BreakerCall;
 use crate::admit::{Admission, Refusal};
 use crate::call::{Held, Way};
 use crate::circuit::Circuit;
-use crate::counts::{Count, Counts};
+use crate::counts::Counts;
 use crate::sync::unpoisoned;
 use crate::{BreakerConfig, State};
 
@@ -36,8 +34,8 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(name: Name, config: BreakerConfig, registry: &Registry) -> Arc<Self> {
         let epoch = Instant::now();
-        let reporter = registry.reporter(Self::KIND, name);
-        let counts = Arc::new(Counts::new());
+        let reporter = registry.reporter(Counts::KIND, name);
+        let counts = Arc::new(Counts::new(name, reporter.clone()));
         let circuit = Arc::new(Circuit::new(
             config.clone(),
             Pending::new(),
@@ -57,8 +55,6 @@ impl Shared {
         registry.register(&shared);
         shared
     }
-
-    const KIND: &'static str = "breaker";
 
     #[inline]
     pub(crate) fn circuit(&self) -> &Arc<Circuit> {
@@ -160,12 +156,6 @@ impl Shared {
     fn config(&self) -> MutexGuard<'_, BreakerConfig> {
         unpoisoned(self.config.lock())
     }
-
-    fn successes(&self) -> u64 {
-        let mut successes = self.counts.total(Count::Success);
-        self.each(|circuit| successes += circuit.pending.total());
-        successes
-    }
 }
 
 impl Shared {
@@ -201,7 +191,7 @@ impl Shared {
 
 impl Instance for Shared {
     fn kind(&self) -> &'static str {
-        Self::KIND
+        Counts::KIND
     }
 
     fn name(&self) -> Name {
@@ -209,38 +199,17 @@ impl Instance for Shared {
     }
 
     fn snapshot(&self) -> InstanceSnapshot {
-        let total = |count| self.counts.total(count);
-        let rejected = |mode, count| RejectionCount {
-            reason: Reason::CircuitOpen,
-            mode,
-            count: total(count),
-        };
-        let mut snapshot = InstanceSnapshot::new(Self::KIND, self.name);
+        let now = Instant::now();
+        let mut snapshot = self.counts.snapshot(now);
+        self.each(|circuit| snapshot.calls.success += circuit.pending.total());
         snapshot.state = Some(StateSnapshot {
             current: self.state().as_str(),
             all: &State::NAMES,
         });
         snapshot.mode = self.config().mode;
-        snapshot.calls = CallCounts {
-            success: self.successes(),
-            failure: total(Count::Failure),
-            ignored: total(Count::Ignored),
-            rejected: total(Count::Rejected),
-            cancelled: total(Count::Cancelled),
-            stale: total(Count::Stale),
-        };
-        snapshot.rejections = vec![
-            rejected(Mode::Enforce, Count::Rejected),
-            rejected(Mode::Shadow, Count::RejectedInShadow),
-        ];
-        snapshot.transitions = self.counts.transitions();
         snapshot.in_flight = Some(self.in_flight() as u64);
-        if let Some(latency) = self.counts.latency() {
-            snapshot.latency = Some(latency.snapshot(Instant::now()));
-            snapshot.durations = Some(latency.counts());
-        }
         if let Some(keys) = self.keys() {
-            keys.sweep(Instant::now());
+            keys.sweep(now);
             snapshot.keys = Some(keys.len() as u64);
             snapshot.keys_evicted = Some(keys.evicted());
         }
@@ -251,6 +220,8 @@ impl Instance for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.reporter.retired(&self.snapshot());
+        let mut last = InstanceSnapshot::new(Counts::KIND, self.name);
+        last.keys_evicted = self.keys().map(Keyed::evicted);
+        self.reporter.retired(&last);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use metrics::with_local_recorder;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::time::advance;
 use watertight_breaker::{BreakerConfig, BreakerHandle, State};
 use watertight_core::{Mode, Window};
@@ -252,4 +254,28 @@ async fn counts_each_call_once() {
 
     let named: Vec<_> = calls.named().into_iter().map(|(_, count)| count).collect();
     assert_eq!(named, [4, 3, 2, 1, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_outlives_its_layer_is_counted() {
+    let recorder = DebuggingRecorder::new();
+    let mut stage = stage(|it| it);
+    let call = stage.start();
+    let Stage {
+        service,
+        breaker,
+        registry,
+        ..
+    } = stage;
+    drop((service, breaker));
+
+    call.fails();
+
+    with_local_recorder(&recorder, || registry.publish());
+    let published = recorder.snapshotter().snapshot().into_vec();
+    let failures = published.into_iter().find_map(|(key, _, _, value)| {
+        let is_failure = key.key().labels().any(|label| label.value() == "failure");
+        is_failure.then_some(value)
+    });
+    assert_eq!(failures, Some(DebugValue::Counter(1)));
 }
