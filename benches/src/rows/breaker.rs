@@ -52,7 +52,7 @@ const SUCCESS: Limits = Limits {
 const REFUSAL: Limits = Limits {
     allocations: 1,
     locked: 4,
-    clock: 2,
+    clock: 1,
 };
 
 fn builder() -> BreakerBuilder {
