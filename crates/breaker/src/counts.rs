@@ -40,7 +40,7 @@ pub(crate) enum Count {
 impl Count {
     const ALL: usize = 7;
 
-    #[cfg(test)]
+    #[cfg(all(test, not(watertight_loom)))]
     pub(crate) const EACH: [Self; Self::ALL] = [
         Self::Success,
         Self::Failure,

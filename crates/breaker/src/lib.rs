@@ -140,6 +140,8 @@ mod future;
 mod handle;
 mod layer;
 mod locked;
+#[cfg(all(test, watertight_loom))]
+mod loom;
 #[cfg(all(test, not(watertight_loom)))]
 mod model;
 mod open_time;

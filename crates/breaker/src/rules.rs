@@ -72,7 +72,7 @@ impl SharedRules {
         Self(Arc::new(rules))
     }
 
-    pub(crate) fn load(&self) -> &Rules {
+    pub(crate) fn load(&self) -> &Arc<Rules> {
         &self.0
     }
 
