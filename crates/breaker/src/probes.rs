@@ -116,6 +116,14 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_is_one_failure_at_most() {
+        use Decision::{Close, Wait};
+        let config = config(3, 3, Some(0.5));
+
+        assert_eq!(finish(&config, &[16.0, 0.0, 0.0]), [Wait, Wait, Close]);
+    }
+
+    #[test]
     fn a_rate_decides_once_over_all() {
         use Decision::{Close, Open, Wait};
         let config = config(4, 4, Some(0.5));
