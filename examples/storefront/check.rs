@@ -11,105 +11,120 @@ use crate::stage::Outcome;
 const DEAD: [&str; 2] = ["payments", "recommendations"];
 const ALIVE: [&str; 2] = ["inventory", "reviews"];
 
+/// With fewer visitors a breaker may not see the calls that it needs to open.
+const MIN_VISITORS: u64 = 600;
+
 /// Prints what holds and what does not, and returns whether all does.
 ///
-/// Where the visitors did not come when they should have, there is nothing to judge.
+/// Without a verdict nothing has failed.
 pub(crate) fn check(outcomes: &[Outcome]) -> bool {
     println!();
-    for outcome in outcomes {
-        let totals = &outcome.totals;
-        let side = outcome.side.name();
-        if totals.late * 100 > totals.tally.offered {
-            println!(
-                "{WORSE}no verdict{WORSE:#}: the load generator fell behind, {} of {} visitors came \
-                 late to the {side} shop",
-                totals.late, totals.tally.offered
-            );
-            return true;
-        }
+    if let Some(reason) = no_verdict(outcomes) {
+        println!("{WORSE}no verdict{WORSE:#}: {reason}");
+        return true;
     }
-
-    let mut claims = Claims::default();
-    for outcome in outcomes {
-        claims.each_page_is_counted_once(outcome);
-        if outcome.side == Side::Protected {
-            claims.breakers_did_their_work(&outcome.layers);
-        }
-    }
-    if let [bare, protected] = outcomes {
-        claims.layers_help(bare, protected);
-    }
-    claims.all_hold
-}
-
-#[derive(Debug)]
-struct Claims {
-    all_hold: bool,
-}
-
-impl Default for Claims {
-    fn default() -> Self {
-        Self { all_hold: true }
-    }
-}
-
-impl Claims {
-    fn claim(&mut self, holds: bool, what: &str) {
-        if holds {
+    let claims = claims(outcomes);
+    for Claim { holds, what } in &claims {
+        if *holds {
             println!("{GOOD}holds{GOOD:#}  {what}");
         } else {
             println!("{BAD}FAILS{BAD:#}  {what}");
         }
-        self.all_hold &= holds;
     }
+    claims.iter().all(|claim| claim.holds)
+}
 
-    fn each_page_is_counted_once(&mut self, outcome: &Outcome) {
-        let tally = &outcome.totals.tally;
-        let counted = tally.good + tally.degraded + tally.failed;
-        self.claim(
-            counted == tally.offered,
-            &format!(
-                "{}: {} pages good, {} degraded, {} failed, of {}",
-                outcome.side.name(),
-                tally.good,
-                tally.degraded,
-                tally.failed,
-                tally.offered
-            ),
-        );
-    }
-
-    fn breakers_did_their_work(&mut self, layers: &Snapshot) {
-        for name in DEAD {
-            let opened = times_opened(layers, name);
-            let state = breaker_state(layers, name).unwrap_or("missing");
-            self.claim(
-                opened > 0 && state == "closed",
-                &format!("{name}: its breaker opened {opened} times and ends {state}"),
-            );
+/// Says why there is nothing to judge, if so.
+fn no_verdict(outcomes: &[Outcome]) -> Option<String> {
+    outcomes.iter().find_map(|outcome| {
+        let side = outcome.side.name();
+        let offered = outcome.totals.tally.offered;
+        let late = outcome.totals.late;
+        if offered < MIN_VISITORS {
+            Some(format!(
+                "{offered} visitors to the {side} shop are too few, it takes {MIN_VISITORS}"
+            ))
+        } else if late * 100 > offered {
+            Some(format!(
+                "the load generator fell behind, {late} of {offered} visitors came late to the \
+                 {side} shop"
+            ))
+        } else {
+            None
         }
-        for name in ALIVE {
-            let opened = times_opened(layers, name);
-            self.claim(
-                opened == 0,
-                &format!(
-                    "{name}: its breaker opened {opened} times, since most of its answers are good"
-                ),
-            );
+    })
+}
+
+#[derive(Debug)]
+struct Claim {
+    holds: bool,
+    what: String,
+}
+
+fn claims(outcomes: &[Outcome]) -> Vec<Claim> {
+    let mut claims = Vec::new();
+    for outcome in outcomes {
+        claims.push(each_page_is_counted_once(outcome));
+        if outcome.side == Side::Protected {
+            claims.extend(DEAD.map(|name| opened_and_closed(&outcome.layers, name)));
+            claims.extend(ALIVE.map(|name| stayed_closed(&outcome.layers, name)));
         }
     }
+    if let [bare, protected] = outcomes {
+        claims.push(fewer_calls_to_dead_upstreams(bare, protected));
+        claims.push(fewer_failed_pages(bare, protected));
+    }
+    claims
+}
 
-    fn layers_help(&mut self, bare: &Outcome, protected: &Outcome) {
-        let (without, with) = (bare.dead_calls, protected.dead_calls);
-        self.claim(
-            with < without,
-            &format!("{with} calls to dead upstreams with layers, {without} without"),
-        );
-        let (without, with) = (bare.totals.tally.failed, protected.totals.tally.failed);
-        self.claim(
-            with < without,
-            &format!("{with} failed pages with layers, {without} without"),
-        );
+fn each_page_is_counted_once(outcome: &Outcome) -> Claim {
+    let tally = &outcome.totals.tally;
+    Claim {
+        holds: tally.good + tally.degraded + tally.failed == tally.offered,
+        what: format!(
+            "{}: {} pages good, {} degraded, {} failed, of {}",
+            outcome.side.name(),
+            tally.good,
+            tally.degraded,
+            tally.failed,
+            tally.offered
+        ),
+    }
+}
+
+fn opened_and_closed(layers: &Snapshot, name: &str) -> Claim {
+    let opened = times_opened(layers, name);
+    let state = breaker_state(layers, name).unwrap_or("missing");
+    Claim {
+        holds: opened > 0 && state == "closed",
+        what: format!("{name}: its breaker left closed {opened} times and ends {state}"),
+    }
+}
+
+fn stayed_closed(layers: &Snapshot, name: &str) -> Claim {
+    let opened = times_opened(layers, name);
+    let state = breaker_state(layers, name).unwrap_or("missing");
+    Claim {
+        holds: opened == 0 && state == "closed",
+        what: format!(
+            "{name}: its breaker left closed {opened} times, since most of its answers are good"
+        ),
+    }
+}
+
+fn fewer_calls_to_dead_upstreams(bare: &Outcome, protected: &Outcome) -> Claim {
+    let (without, with) = (bare.dead_calls, protected.dead_calls);
+    Claim {
+        holds: with < without,
+        what: format!("{with} calls to dead upstreams with layers, {without} without"),
+    }
+}
+
+fn fewer_failed_pages(bare: &Outcome, protected: &Outcome) -> Claim {
+    let (without, with) = (bare.totals.tally.failed, protected.totals.tally.failed);
+    Claim {
+        holds: with < without,
+        what: format!("{with} failed pages with layers, {without} without"),
     }
 }
 
@@ -125,4 +140,115 @@ fn times_opened(layers: &Snapshot, name: &str) -> u64 {
         .filter(|transition| transition.from == "closed" && transition.to == "open")
         .map(|transition| transition.count)
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tower::{ServiceBuilder, ServiceExt};
+    use watertight::BoxError;
+    use watertight::breaker::BreakerLayer;
+    use watertight::metrics::Registry;
+
+    use super::*;
+    use crate::page::Verdict;
+    use crate::stats::Stats;
+
+    fn outcome(side: Side, failed: u64, dead_calls: u64) -> Outcome {
+        let stats = Stats::new();
+        for n in 0..MIN_VISITORS {
+            let verdict = if n < failed {
+                Verdict::Failed
+            } else {
+                Verdict::Good
+            };
+            stats.offered();
+            stats.answered(Duration::ZERO, Duration::ZERO, verdict);
+        }
+        Outcome {
+            side,
+            totals: stats.take_totals(),
+            dead_calls,
+            recovery: None,
+            layers: Registry::new().snapshot(),
+        }
+    }
+
+    /// A breaker after one call, which opens it if it fails.
+    async fn layers(fails: bool) -> Snapshot {
+        let registry = Registry::new();
+        let breaker = BreakerLayer::builder("payments")
+            .consecutive_failures(1)
+            .registry(&registry)
+            .build();
+        let service = ServiceBuilder::new()
+            .layer(&breaker)
+            .service_fn(async |()| {
+                if fails {
+                    Err(BoxError::from("down"))
+                } else {
+                    Ok(())
+                }
+            });
+        let _ = service.oneshot(()).await;
+        registry.snapshot()
+    }
+
+    #[test]
+    fn nothing_is_judged_when_visitors_came_late() {
+        let mut late = outcome(Side::Bare, 0, 0);
+        late.totals.late = MIN_VISITORS / 100;
+        assert_eq!(no_verdict(&[late]), None);
+
+        let mut late = outcome(Side::Protected, MIN_VISITORS, 0);
+        late.totals.late = MIN_VISITORS / 100 + 1;
+        let outcomes = [outcome(Side::Bare, 0, 0), late];
+        assert!(no_verdict(&outcomes).unwrap().contains("fell behind"));
+        assert!(check(&outcomes));
+    }
+
+    #[test]
+    fn nothing_is_judged_by_few_visitors() {
+        let mut few = outcome(Side::Bare, 0, 0);
+        few.totals.tally.offered = MIN_VISITORS - 1;
+
+        assert!(no_verdict(&[few]).unwrap().contains("too few"));
+    }
+
+    #[test]
+    fn a_page_that_is_lost_or_counted_twice_fails() {
+        let mut bare = outcome(Side::Bare, 5, 0);
+        assert!(each_page_is_counted_once(&bare).holds);
+        bare.totals.tally.offered += 1;
+        assert!(!each_page_is_counted_once(&bare).holds);
+
+        assert!(!check(&[bare]));
+    }
+
+    #[test]
+    fn layers_that_do_not_help_fail() {
+        let bare = outcome(Side::Bare, 100, 900);
+
+        let protected = outcome(Side::Protected, 99, 900);
+        assert!(fewer_failed_pages(&bare, &protected).holds);
+        assert!(!fewer_calls_to_dead_upstreams(&bare, &protected).holds);
+
+        let protected = outcome(Side::Protected, 100, 899);
+        assert!(!fewer_failed_pages(&bare, &protected).holds);
+        assert!(fewer_calls_to_dead_upstreams(&bare, &protected).holds);
+    }
+
+    #[tokio::test]
+    async fn a_breaker_is_judged_by_what_it_did() {
+        let open = layers(true).await;
+        assert_eq!(times_opened(&open, "payments"), 1);
+        assert!(!opened_and_closed(&open, "payments").holds);
+        assert!(!stayed_closed(&open, "payments").holds);
+
+        let closed = layers(false).await;
+        assert!(!opened_and_closed(&closed, "payments").holds);
+        assert!(stayed_closed(&closed, "payments").holds);
+        assert!(!stayed_closed(&closed, "reviews").holds);
+    }
 }

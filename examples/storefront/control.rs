@@ -5,12 +5,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
 use axum::routing::{get, put};
 use metrics_exporter_prometheus::PrometheusHandle;
 use watertight::metrics::Registry;
 
 use crate::fault::Fault;
-use crate::upstream::Upstreams;
+use crate::upstream::{Upstream, Upstreams};
+
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[derive(Clone)]
 struct Control {
@@ -35,15 +39,17 @@ pub(crate) fn routes(
         })
 }
 
-async fn metrics(State(control): State<Control>) -> String {
+async fn metrics(State(control): State<Control>) -> impl IntoResponse {
     control.registry.publish();
     control.prometheus.run_upkeep();
-    control.prometheus.render()
+    (
+        [(CONTENT_TYPE, PROMETHEUS_TEXT)],
+        control.prometheus.render(),
+    )
 }
 
 async fn faults(State(control): State<Control>) -> String {
-    let line = |upstream: &&Arc<_>| {
-        let upstream: &crate::upstream::Upstream = upstream;
+    let line = |upstream: &Arc<Upstream>| {
         format!(
             "{:<16} http://{}  {}\n",
             upstream.name(),
@@ -51,7 +57,7 @@ async fn faults(State(control): State<Control>) -> String {
             upstream.fault()
         )
     };
-    control.upstreams.all().iter().map(line).collect()
+    control.upstreams.all().into_iter().map(line).collect()
 }
 
 async fn set_fault(

@@ -17,7 +17,7 @@ struct Step {
     change: fn(&Upstreams),
 }
 
-/// Faults stay until all of them end.
+/// Faults stay until all of them end, as the `+` tells.
 const SCRIPT: [Step; 6] = [
     Step {
         at: 0,
@@ -36,12 +36,12 @@ const SCRIPT: [Step; 6] = [
     },
     Step {
         at: 35,
-        title: "recommendations slow",
+        title: "+ recommendations slow",
         change: |upstreams| upstreams.recommendations.set_fault(Fault::Slow(TOO_SLOW)),
     },
     Step {
         at: 50,
-        title: "reviews 30 % errors",
+        title: "+ reviews 30 % errors",
         change: |upstreams| upstreams.reviews.set_fault(Fault::Errors(30)),
     },
     Step {
@@ -104,7 +104,7 @@ mod tests {
 
         assert_eq!(title(0), "healthy");
         assert_eq!(title(15), "payments refuses");
-        assert_eq!(title(49), "recommendations slow");
+        assert_eq!(title(49), "+ recommendations slow");
         assert_eq!(title(500), "all recover");
     }
 

@@ -102,7 +102,7 @@ impl Visit {
             Ok(Ok(verdict)) => *verdict,
             Ok(Err(_)) | Err(_) => Verdict::Failed,
         };
-        stats.answered(Instant::now() - self.start, verdict);
+        stats.answered(self.due, Instant::now() - self.start, verdict);
         if in_time.is_err() {
             // It counts as failed by now, but how long it takes is part of the picture.
             let _ = timeout_at(due + GIVE_UP, answer).await;
@@ -135,7 +135,12 @@ impl Visit {
 
 #[cfg(test)]
 mod tests {
+    use axum::Router;
+    use axum::routing::get;
+
     use super::*;
+    use crate::listen;
+    use crate::stats::Totals;
 
     #[tokio::test]
     async fn visitors_come_at_an_even_pace() {
@@ -149,5 +154,43 @@ mod tests {
         assert_eq!(schedule.due(0), Duration::ZERO);
         assert_eq!(schedule.due(150), Duration::from_millis(500));
         assert_eq!(schedule.due(1_800), schedule.length);
+    }
+
+    /// Sends the first ten visitors to a shop without a checkout, all of them `late_by`.
+    async fn ten_visitors(late_by: Duration) -> Totals {
+        let shop = Router::new()
+            .route(Page::Product.path(), get(|| async {}))
+            .route(Page::Feed.path(), get(|| async { [(MISSING, "reviews")] }));
+        let listener = listen::bind(0).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stats = Arc::new(Stats::new());
+        let visits = (0..10).map(|n| Visit {
+            shop: address,
+            page: Page::of_visit(n),
+            start: Instant::now() - late_by,
+            due: Duration::ZERO,
+        });
+        let visits: JoinSet<()> = visits
+            .map(|visit| visit.run(connect(), Arc::clone(&stats)))
+            .collect();
+        tokio::select! {
+            _ = visits.join_all() => stats.take_totals(),
+            never = listen::serve(&listener, &shop) => match never {},
+        }
+    }
+
+    #[tokio::test]
+    async fn visitors_are_counted_by_what_they_were_given() {
+        let tally = ten_visitors(Duration::ZERO).await.tally;
+
+        assert_eq!((tally.good, tally.degraded, tally.failed), (5, 3, 2));
+    }
+
+    #[tokio::test]
+    async fn visitors_have_waited_since_they_were_due() {
+        let totals = ten_visitors(Duration::from_secs(60)).await;
+
+        assert_eq!((totals.late, totals.tally.failed), (10, 10));
+        assert_eq!(totals.tally.latency(0.01), Some(GIVE_UP));
     }
 }

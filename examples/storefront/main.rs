@@ -30,6 +30,7 @@ use tokio::signal::ctrl_c;
 use watertight::BoxError;
 
 use crate::args::Args;
+use crate::load::PATIENCE;
 use crate::report::Report;
 use crate::stage::Stage;
 
@@ -57,6 +58,10 @@ async fn storefront(args: &Args) -> Result<ExitCode, BoxError> {
     let listener = listen::bind(args.port).await?;
     let address = listener.local_addr()?;
     println!("shop on http://{address}: /product /checkout /feed /metrics /faults");
+    println!(
+        "a page counts once its visitor has it, or has waited {} s; times count from when he was due",
+        PATIENCE.as_secs()
+    );
 
     let mut outcomes = Vec::new();
     let mut last = None;

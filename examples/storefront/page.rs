@@ -43,3 +43,22 @@ pub(crate) enum Verdict {
     Degraded,
     Failed,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_ten_visits_in_a_row_want_the_same() {
+        for start in 0..10 {
+            let wanted = |page| {
+                let visits = start..start + 10;
+                visits.filter(|&n| Page::of_visit(n) == page).count()
+            };
+
+            assert_eq!(wanted(Page::Product), 5);
+            assert_eq!(wanted(Page::Feed), 3);
+            assert_eq!(wanted(Page::Checkout), 2);
+        }
+    }
+}

@@ -11,15 +11,15 @@ use watertight::metrics::{Registry, Snapshot};
 use crate::args::Side;
 use crate::incident::Incident;
 use crate::stats::{Stats, Tally};
-use crate::upstream::Upstreams;
+use crate::upstream::{Upstream, Upstreams};
 
 pub(crate) const BOLD: Style = Style::new().bold();
 pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
 pub(crate) const WORSE: Style = AnsiColor::Yellow.on_default();
 pub(crate) const BAD: Style = AnsiColor::Red.on_default();
 
-/// The longest state of a breaker.
-const STATE_WIDTH: usize = "recovering".len();
+/// The longest state of a breaker that nobody forces.
+const STATE_WIDTH: usize = "half_open".len();
 
 #[derive(Debug)]
 pub(crate) struct Screen<'a> {
@@ -49,12 +49,17 @@ impl Screen<'_> {
         };
         println!("\n{BOLD}{}{BOLD:#}: {what}", self.side.name());
         let mut head = format!(
-            "{:>4}  {:<20} {:>7} {:>5} {:>8} {:>6} {:>8} {:>8}",
-            "s", "incident", "offered", "good", "degraded", "failed", "p50", "p99"
+            "{:>4}  {:<22} {:>7} {:>5} {:>8} {:>6} {:>6} {:>6}",
+            "s", "incident", "offered", "good", "degraded", "failed", "p50 ms", "p99 ms"
         );
         if self.side == Side::Protected {
             for upstream in self.upstreams.all() {
-                let _ = write!(head, "  {:<STATE_WIDTH$}", upstream.name());
+                let _ = write!(
+                    head,
+                    "  {:<width$}",
+                    upstream.name(),
+                    width = width(upstream)
+                );
             }
         }
         println!("{BOLD}{head}{BOLD:#}");
@@ -68,7 +73,7 @@ impl Screen<'_> {
         let offered = tally.offered;
         let states = self.states(&self.registry.snapshot());
         println!(
-            "{second:>4}  {title:<20} {offered:>7} {good:>5} {degraded} {failed} {p50:>8} {p99:>8}{states}"
+            "{second:>4}  {title:<22} {offered:>7} {good:>5} {degraded} {failed} {p50:>6} {p99:>6}{states}"
         );
     }
 
@@ -83,11 +88,19 @@ impl Screen<'_> {
                 "open" => BAD,
                 _ => WORSE,
             };
-            let width = STATE_WIDTH.max(upstream.name().len());
-            let _ = write!(states, "  {colour}{state:<width$}{colour:#}");
+            let _ = write!(
+                states,
+                "  {colour}{state:<width$}{colour:#}",
+                width = width(upstream)
+            );
         }
         states
     }
+}
+
+/// Returns how wide the column of an upstream is.
+fn width(upstream: &Upstream) -> usize {
+    STATE_WIDTH.max(upstream.name().len())
 }
 
 /// Returns the state of the breaker that is called `name`.
@@ -100,11 +113,8 @@ pub(crate) fn breaker_state(layers: &Snapshot, name: &str) -> Option<&'static st
     Some(breaker.state.as_ref()?.current)
 }
 
-pub(crate) fn millis(latency: Option<Duration>) -> String {
-    latency.map_or_else(
-        || "-".to_owned(),
-        |latency| format!("{} ms", latency.as_millis()),
-    )
+fn millis(latency: Option<Duration>) -> String {
+    latency.map_or_else(|| "-".to_owned(), |latency| latency.as_millis().to_string())
 }
 
 fn coloured(count: u64, width: usize, colour: Style) -> String {

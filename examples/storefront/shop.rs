@@ -31,18 +31,18 @@ pub(crate) struct Shop {
     pub(crate) reviews: Client,
 }
 
-/// Returns the shop's pages.
-pub(crate) fn pages(shop: Shop) -> Router {
+/// Returns the pages of a shop. Its metrics call it `name`.
+pub(crate) fn pages(name: &'static str, shop: Shop) -> Router {
     Router::new()
         .route(Page::Product.path(), get(product))
         .route(Page::Checkout.path(), post(checkout))
         .route(Page::Feed.path(), get(feed))
         .layer(GlobalConcurrencyLimitLayer::new(WORKERS))
-        .layer(map_response(count))
+        .layer(map_response(move |response| count(name, response)))
         .with_state(Arc::new(shop))
 }
 
-async fn count(response: Response) -> Response {
+async fn count(shop: &'static str, response: Response) -> Response {
     let page = if !response.status().is_success() {
         "failed"
     } else if response.headers().contains_key(MISSING) {
@@ -50,7 +50,7 @@ async fn count(response: Response) -> Response {
     } else {
         "good"
     };
-    metrics::counter!("storefront_pages_total", "page" => page).increment(1);
+    metrics::counter!("storefront_pages_total", "shop" => shop, "page" => page).increment(1);
     response
 }
 
@@ -152,7 +152,7 @@ mod tests {
             .uri(page.path())
             .body(Body::empty())
             .unwrap();
-        let shop = pages(protect::bare(upstreams));
+        let shop = pages("bare", protect::bare(upstreams));
         let response = shop.oneshot(request).await.unwrap();
         let missing = response.headers().get(MISSING);
         let missing = missing.map_or("", |names| names.to_str().unwrap());

@@ -62,7 +62,7 @@ impl Stage {
             side,
             upstreams,
             registry,
-            app: shop::pages(shop).merge(control),
+            app: shop::pages(side.name(), shop).merge(control),
         })
     }
 

@@ -18,8 +18,11 @@ const MAX_MICROS: u64 = GIVE_UP.as_micros() as u64;
 const SLOT: Duration = Duration::from_millis(100);
 const SLOTS_PER_SECOND: usize = 10;
 
-/// The share of good pages from which a second is normal.
+/// The share of normal pages from which a second is normal.
 const NORMAL: f64 = 0.99;
+
+/// A good page that comes later than this is not normal: one takes some 20 ms on a healthy day.
+const PROMPT: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(crate) struct Stats(Mutex<Inner>);
@@ -45,7 +48,7 @@ pub(crate) struct Tally {
 #[derive(Clone, Copy, Debug, Default)]
 struct Slot {
     pages: u64,
-    good: u64,
+    normal: u64,
 }
 
 /// What all visitors saw.
@@ -89,8 +92,9 @@ impl Stats {
         }
     }
 
-    /// Counts what became of a visitor, `at` after the start.
-    pub(crate) fn answered(&self, at: Duration, verdict: Verdict) {
+    /// Counts what became of a visitor who was `due` then and had an answer, or none, `at` then.
+    /// Both are from the start.
+    pub(crate) fn answered(&self, due: Duration, at: Duration, verdict: Verdict) {
         let mut inner = self.lock();
         inner.both(|tally| match verdict {
             Verdict::Good => tally.good += 1,
@@ -99,7 +103,8 @@ impl Stats {
         });
         let slot = inner.slot(at);
         slot.pages += 1;
-        slot.good += u64::from(verdict == Verdict::Good);
+        let prompt = at.saturating_sub(due) <= PROMPT;
+        slot.normal += u64::from(verdict == Verdict::Good && prompt);
     }
 
     /// Records how long after its time a visitor left.
@@ -179,14 +184,14 @@ impl Tally {
 
 impl Totals {
     /// Returns how long after `end`, when the last fault ended, the first second begins in which
-    /// all is well: at least 99 of 100 pages are good.
+    /// all is well: at least 99 of 100 pages are good and come within half a second.
     pub(crate) fn recovery(&self, end: Duration) -> Option<Duration> {
         let first = slot(end + SLOT - Duration::from_nanos(1));
         let after = self.slots.get(first..)?;
         let slots = after.windows(SLOTS_PER_SECOND).position(|second| {
             let pages = second.iter().map(|slot| slot.pages).sum();
-            let good = second.iter().map(|slot| slot.good).sum();
-            share(good, pages) >= NORMAL
+            let normal = second.iter().map(|slot| slot.normal).sum();
+            share(normal, pages) >= NORMAL
         })?;
         Some(SLOT * u32::try_from(first + slots).ok()? - end)
     }
@@ -220,7 +225,7 @@ mod tests {
             } else {
                 Verdict::Good
             };
-            stats.answered(millis(at), verdict);
+            stats.answered(millis(at), millis(at), verdict);
         }
         stats.take_totals()
     }
@@ -248,7 +253,7 @@ mod tests {
             } else {
                 Verdict::Good
             };
-            stats.answered(millis(10 * n), verdict);
+            stats.answered(millis(10 * n), millis(10 * n), verdict);
         }
         let totals = stats.take_totals();
 
@@ -257,10 +262,24 @@ mod tests {
     }
 
     #[test]
+    fn a_second_of_good_pages_that_come_late_is_not_normal() {
+        let after_waiting = |wait| {
+            let stats = Stats::new();
+            for due in (0..2_000).step_by(100) {
+                stats.answered(millis(due), millis(due + wait), Verdict::Good);
+            }
+            stats.take_totals().recovery(Duration::ZERO)
+        };
+
+        assert_eq!(after_waiting(501), None);
+        assert_eq!(after_waiting(500), Some(Duration::ZERO));
+    }
+
+    #[test]
     fn a_second_is_told_once_and_the_totals_hold_it_all() {
         let stats = Stats::new();
         stats.offered();
-        stats.answered(Duration::ZERO, Verdict::Degraded);
+        stats.answered(Duration::ZERO, Duration::ZERO, Verdict::Degraded);
         stats.took(millis(20));
 
         assert_eq!(stats.take_second().degraded, 1);
