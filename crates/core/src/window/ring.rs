@@ -62,7 +62,7 @@ impl Ring {
         }
         self.run.begin(generation);
         self.head
-            .store(Head::start(pending, generation).bits(), Release);
+            .swap(Head::start(pending, generation).bits(), AcqRel);
     }
 
     pub(super) fn record(&self, generation: u32, record: &Record, pending: &Pending) -> Recorded {
@@ -123,7 +123,9 @@ impl Ring {
     /// so many.
     ///
     /// The run ends first. So nobody can see the head moved on past a success, add a failure to
-    /// the run, and then have it ended.
+    /// the run, and then have it ended. And the run is seen before the head is: a run that has been
+    /// begun since by others who moved the head on is not ended for a success which they have
+    /// passed.
     fn claim(
         &self,
         generation: u32,
@@ -131,9 +133,9 @@ impl Ring {
         breaks: bool,
         records: u64,
     ) -> Option<(u64, u64)> {
-        let mut bits = self.head.load(Acquire);
         loop {
             let seen = self.run.see();
+            let bits = self.head.load(Acquire);
             let head = Head::from_bits(bits);
             if head.generation != generation as u16 || !seen.is_of(generation) {
                 return None;
@@ -142,7 +144,6 @@ impl Ring {
             let sum = pending.sum(generation);
             let missing = head.missing(sum);
             if (breaks || missing > 0) && !self.run.end(seen) {
-                bits = self.head.load(Acquire);
                 continue;
             }
 
@@ -154,12 +155,11 @@ impl Ring {
                     .after(self.laps.after(head.position, successes), records),
                 ..head
             };
-            match self
+            let claimed = self
                 .head
-                .compare_exchange(bits, moved.bits(), AcqRel, Acquire)
-            {
-                Ok(_) => return Some((head.position, successes)),
-                Err(now) => bits = now,
+                .compare_exchange(bits, moved.bits(), AcqRel, Acquire);
+            if claimed.is_ok() {
+                return Some((head.position, successes));
             }
         }
     }

@@ -17,7 +17,7 @@ impl FailureRun {
     }
 
     pub(super) fn begin(&self, generation: u32) {
-        self.0.store(empty(generation), Relaxed);
+        self.0.swap(empty(generation), AcqRel);
     }
 
     pub(super) fn see(&self) -> Seen {
