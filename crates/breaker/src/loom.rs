@@ -240,3 +240,23 @@ fn a_success_after_few_failures_opens_it_whoever_sees_it_first() {
         assert_eq!(stage.state(), State::Open);
     });
 }
+
+#[test]
+fn a_call_of_the_new_state_is_not_late() {
+    check(|| {
+        let (stage, probe) = half_open();
+        let other = Arc::clone(&stage);
+
+        let thread = thread::spawn(move || other.succeed(&probe));
+        let early = stage.admit();
+        if let Some(permit) = &early {
+            stage.fail(permit);
+        }
+        thread.join().unwrap();
+
+        let failures = u64::from(early.is_some());
+        assert_eq!(stage.counted(), [1, failures, 0]);
+        let standing = stage.circuit.snapshot(stage.now).standing;
+        assert_eq!(standing.calls, failures);
+    });
+}
