@@ -25,6 +25,7 @@ impl<const N: usize> Counters<N> {
     /// # Panics
     ///
     /// If `counter` is not below `N`.
+    #[inline]
     pub fn add(&self, counter: usize, n: u64) {
         let stripe = &self.stripes[thread_number() & (self.stripes.len() - 1)];
         stripe[counter].fetch_add(n, Ordering::Relaxed);
