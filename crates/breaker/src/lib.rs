@@ -12,10 +12,14 @@
 //!
 //! # Example
 //!
-//! Over HTTP, say so first, or a 503 counts as a success:
+//! Over HTTP, say so first, by `HttpExt` of `watertight-http`, or a 503 counts as a success:
 //!
-//! ```ignore
+//! ```
+//! use watertight_breaker::BreakerLayer;
+//! use watertight_http::HttpExt;
+//!
 //! let layer = BreakerLayer::builder("payments").http().build();
+//! # let _ = layer;
 //! ```
 //!
 //! Here an error is a failure, which is the default:
@@ -117,7 +121,7 @@
 //! | [`half_open_calls`](BreakerConfig::half_open_calls), [`close_after`](BreakerConfig::close_after) | 3, 3 |
 //! | [`half_open_timeout`](BreakerConfig::half_open_timeout) | as `open_for` |
 //! | [`recovery`](BreakerConfig::recovery) | immediate |
-//! | [`obey_retry_after`](BreakerConfig::obey_retry_after) | false |
+//! | [`obey_retry_after`](BreakerConfig::obey_retry_after), [`durations`](BreakerConfig::durations) | false, false |
 //! | [`max_keys`](BreakerConfig::max_keys), [`key_idle`](BreakerConfig::key_idle) | 10,000, 10 min |
 //!
 //! The reasons are at the constants of [`BreakerConfig`].
@@ -126,7 +130,8 @@
 //!
 //! Metrics, with `layer = "breaker"`: `watertight_calls_total`, `watertight_rejections_total`,
 //! `watertight_in_flight`, `watertight_breaker_state`, `watertight_breaker_transitions_total`,
-//! with keys `watertight_keys` and `watertight_keys_evicted_total`. Each change of state is an
+//! with keys `watertight_keys` and `watertight_keys_evicted_total`, and where calls are timed
+//! `watertight_call_duration_seconds`. Each change of state is an
 //! event with its cause and the figures that led to it; the causes are `failure_rate`,
 //! `slow_rate`, `consecutive_failures`, `retry_after`, `open_time_over`, `probes_failed`,
 //! `probes_succeeded`, `half_open_timeout`, `ramp_done` and `manual`.

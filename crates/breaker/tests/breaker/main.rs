@@ -8,6 +8,7 @@ mod contract;
 mod half_open;
 mod handle;
 mod keys;
+mod lab;
 mod mode;
 mod readiness;
 mod recovery;
