@@ -131,10 +131,10 @@
 //! Metrics, with `layer = "breaker"`: `watertight_calls_total`, `watertight_rejections_total`,
 //! `watertight_in_flight`, `watertight_breaker_state`, `watertight_breaker_transitions_total`,
 //! with keys `watertight_keys` and `watertight_keys_evicted_total`, and where calls are timed
-//! `watertight_call_duration_seconds`. Each change of state is an
-//! event with its cause and the figures that led to it; the causes are `failure_rate`,
-//! `slow_rate`, `consecutive_failures`, `retry_after`, `open_time_over`, `probes_failed`,
-//! `probes_succeeded`, `half_open_timeout`, `ramp_done` and `manual`.
+//! `watertight_call_duration_seconds`. Each change of state is an event with its cause and the
+//! figures that led to it; the causes are `failure_rate`, `slow_rate`, `consecutive_failures`,
+//! `retry_after`, `open_time_over`, `probes_failed`, `probes_succeeded`, `half_open_timeout`,
+//! `ramp_done` and `manual`.
 
 mod admit;
 mod call;

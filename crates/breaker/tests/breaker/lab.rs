@@ -61,7 +61,7 @@ fn lab(
 
 impl<S: Service<bool, Response = (), Error = BoxError>> Lab<S> {
     fn seconds(&self) -> f64 {
-        self.start.elapsed().as_secs_f64()
+        (Instant::now() - self.start).as_secs_f64()
     }
 
     /// Makes a call that fails with this probability, and waits for the next one's turn.
