@@ -6,7 +6,7 @@ use std::time::Duration;
 use anstream::println;
 use anstyle::{AnsiColor, Style};
 use tokio::time::sleep_until;
-use watertight::metrics::{Registry, Snapshot};
+use watertight::metrics::{InstanceSnapshot, Registry, Snapshot};
 
 use crate::args::Side;
 use crate::incident::Incident;
@@ -105,12 +105,17 @@ fn width(upstream: &Upstream) -> usize {
 
 /// Returns the state of the breaker that is called `name`.
 pub(crate) fn breaker_state(layers: &Snapshot, name: &str) -> Option<&'static str> {
-    let mut breakers = layers
-        .instances
-        .iter()
-        .filter(|layer| layer.kind == "breaker");
-    let breaker = breakers.find(|layer| layer.name.as_str() == name)?;
+    let breaker = breakers(layers, name).next()?;
     Some(breaker.state.as_ref()?.current)
+}
+
+/// Returns the breakers that are called `name`.
+pub(crate) fn breakers<'a>(
+    layers: &'a Snapshot,
+    name: &'a str,
+) -> impl Iterator<Item = &'a InstanceSnapshot> {
+    let instances = layers.instances.iter();
+    instances.filter(move |layer| layer.kind == "breaker" && layer.name.as_str() == name)
 }
 
 fn millis(latency: Option<Duration>) -> String {
