@@ -106,7 +106,7 @@ impl BreakerConfig {
     /// The longest that a hint is obeyed: a mistaken or hostile one must not keep a breaker open
     /// for good.
     pub const MAX_OBEYED: Duration = Duration::from_secs(3600);
-    /// About 20 MB of breakers with the default window.
+    /// About 23 MB of breakers with the default window.
     pub const MAX_KEYS: usize = 10_000;
     /// Long after an open breaker has had its probes.
     pub const KEY_IDLE: Duration = Duration::from_secs(600);

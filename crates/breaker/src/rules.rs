@@ -6,6 +6,8 @@ use watertight_core::{Failure, Pending, Tally};
 
 use crate::BreakerConfig;
 use crate::phase::nanos;
+#[cfg(watertight_loom)]
+use crate::sync::unpoisoned;
 
 /// The settings in force, and the window that they ask for.
 #[derive(Debug)]
@@ -61,22 +63,22 @@ impl SharedRules {
     }
 }
 
-/// The same under loom, which does not know `arc_swap`. No model changes rules.
+/// The same under loom, which does not know `arc_swap`.
 #[cfg(watertight_loom)]
 #[derive(Debug)]
-pub(crate) struct SharedRules(Arc<Rules>);
+pub(crate) struct SharedRules(std::sync::Mutex<Arc<Rules>>);
 
 #[cfg(watertight_loom)]
 impl SharedRules {
     pub(crate) fn new(rules: Rules) -> Self {
-        Self(Arc::new(rules))
+        Self(std::sync::Mutex::new(Arc::new(rules)))
     }
 
-    pub(crate) fn load(&self) -> &Arc<Rules> {
-        &self.0
+    pub(crate) fn load(&self) -> Arc<Rules> {
+        unpoisoned(self.0.lock()).clone()
     }
 
-    pub(crate) fn store(&self, _: Rules) {
-        unimplemented!("no model changes rules")
+    pub(crate) fn store(&self, rules: Rules) {
+        *unpoisoned(self.0.lock()) = Arc::new(rules);
     }
 }

@@ -1,9 +1,10 @@
 //! A breaker for each key.
 
+use std::future::ready;
 use std::time::Duration;
 
 use tokio::time::advance;
-use tower::{BoxError, Layer, Service, ServiceExt};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use watertight_breaker::{BreakerHandle, BreakerLayer, State};
 use watertight_core::{Key, Rejection};
 use watertight_metrics::{Registry, What};
@@ -28,7 +29,7 @@ fn tenants(max_keys: usize) -> Tenants<impl Service<Call, Response = (), Error =
         .key_idle(Duration::from_secs(60))
         .registry(&registry)
         .build();
-    let backend = tower::service_fn(|(_, well): Call| async move {
+    let backend = service_fn(|(_, well): Call| async move {
         if well {
             Ok(())
         } else {
@@ -160,7 +161,7 @@ async fn calls_in_flight_are_counted_for_each_key_and_handles_are_not() {
         .key(|tenant: &&str| Key::of(*tenant))
         .registry(&registry)
         .build();
-    let mut service = layer.layer(tower::service_fn(|_: &'static str| {
+    let mut service = layer.layer(service_fn(|_: &'static str| {
         std::future::pending::<Result<(), BoxError>>()
     }));
     let _one = service.call("a");
@@ -173,4 +174,26 @@ async fn calls_in_flight_are_counted_for_each_key_and_handles_are_not() {
     drop(two);
     drop(again);
     assert_eq!((a.in_flight(), layer.handle().in_flight()), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_takes_about_two_kilobytes() {
+    const KEYS: u64 = 1_000;
+
+    let mut layer = None;
+    let taken = allocation_counter::measure(|| {
+        let made = BreakerLayer::builder("payments")
+            .key(|tenant: &u64| Key::of(*tenant))
+            .registry(&Registry::new())
+            .build();
+        let mut service = made.layer(service_fn(|_: u64| ready(Ok::<_, BoxError>(()))));
+        for tenant in 0..KEYS {
+            drop(service.call(tenant));
+        }
+        layer = Some((made, service));
+    });
+
+    let each = taken.bytes_current / KEYS as i64;
+    println!("{each} bytes to a key");
+    assert!(each < 2_500);
 }
