@@ -11,8 +11,8 @@ use crate::stage::Outcome;
 const DEAD: [&str; 2] = ["payments", "recommendations"];
 const ALIVE: [&str; 2] = ["inventory", "reviews"];
 
-/// With fewer visitors a breaker may not see the calls that it needs to open.
-const MIN_VISITORS: u64 = 600;
+/// With fewer visitors the two sides differ by too few calls and pages to tell them from chance.
+const MIN_VISITORS: u64 = 1_200;
 
 /// Prints what holds and what does not, and returns whether all does.
 ///
