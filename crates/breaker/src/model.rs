@@ -27,6 +27,15 @@ struct Called {
     is_probe: bool,
 }
 
+/// What was heard of a call.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    Success,
+    Failure(Failure),
+    /// Nobody waited for its result, and it was slow.
+    Nothing,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Kept {
     at: Instant,
@@ -183,9 +192,11 @@ impl Model {
     }
 
     fn end(&mut self, call: &Called, outcome: &Outcome) {
-        let failure = match outcome {
-            Outcome::Success => None,
-            Outcome::Failure(failure) if failure.kind != FailureKind::Rejected => Some(*failure),
+        let heard = match outcome {
+            Outcome::Success => Heard::Success,
+            Outcome::Failure(failure) if failure.kind != FailureKind::Rejected => {
+                Heard::Failure(*failure)
+            }
             Outcome::Failure(_) | Outcome::Ignored => {
                 self.count(Count::Ignored);
                 self.give_back(call);
@@ -196,32 +207,27 @@ impl Model {
             self.count(Count::Stale);
             return;
         }
-        self.count(match failure {
-            None => Count::Success,
-            Some(_) => Count::Failure,
+        self.count(match heard {
+            Heard::Failure(_) => Count::Failure,
+            Heard::Success | Heard::Nothing => Count::Success,
         });
-        self.take(call, failure, self.is_slow(call));
+        self.take(call, heard, self.is_slow(call));
     }
 
     fn cancel(&mut self, call: &Called) {
         self.count(Count::Cancelled);
         if call.generation == self.generation && self.is_slow(call) {
-            self.row_is_kept(call);
+            self.take(call, Heard::Nothing, true);
         } else {
             self.give_back(call);
         }
     }
 
-    /// A slow call that nobody waited for: it is slow, and neither a success nor a failure.
-    fn row_is_kept(&mut self, call: &Called) {
-        let row = self.row;
-        self.take(call, None, true);
-        if self.generation == call.generation && !call.is_probe {
-            self.row = row;
-        }
-    }
-
-    fn take(&mut self, call: &Called, failure: Option<Failure>, is_slow: bool) {
+    fn take(&mut self, call: &Called, heard: Heard, is_slow: bool) {
+        let failure = match heard {
+            Heard::Failure(failure) => Some(failure),
+            Heard::Success | Heard::Nothing => None,
+        };
         let limited = failure.is_some_and(|it| it.kind == FailureKind::RateLimited);
         let weight = failure.map_or(0.0, |it| f64::from(it.weight).max(0.0));
         let obeyed = failure
@@ -266,10 +272,10 @@ impl Model {
             weight: (weight * 1_000.0).round() / 1_000.0,
             is_slow,
         });
-        match failure {
-            None => self.row = 0,
-            Some(_) if limited || weight == 0.0 => {}
-            Some(_) => self.row += 1,
+        match heard {
+            Heard::Success => self.row = 0,
+            Heard::Failure(_) if !limited && weight > 0.0 => self.row += 1,
+            Heard::Failure(_) | Heard::Nothing => {}
         }
         if matches!(self.stand, Stand::ForcedOpen | Stand::ForcedClosed) {
             return;

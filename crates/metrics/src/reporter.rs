@@ -3,6 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::level_filters::LevelFilter;
 use tracing::{Level, enabled, info, warn};
 use watertight_core::{Key, Mode, Name, Reason};
 
@@ -136,7 +137,15 @@ impl Reporter {
     }
 
     /// Tells `tracing` of a refused call, once a second. `now` is read only if somebody listens.
+    #[inline]
     pub fn refused(&self, reason: Reason, mode: Mode, now: impl FnOnce() -> Instant) {
+        // What nobody in the process listens to is told at one glance.
+        if LevelFilter::current() >= Level::WARN {
+            self.refused_aloud(reason, mode, now);
+        }
+    }
+
+    fn refused_aloud(&self, reason: Reason, mode: Mode, now: impl FnOnce() -> Instant) {
         unharmed(|| {
             if enabled!(target: TARGET, Level::WARN) {
                 self.log_refusal(reason, mode, now());
