@@ -42,7 +42,7 @@ pub(super) fn family() -> Family {
 
 /// Does something before each call.
 #[derive(Clone)]
-struct Before<F>(F);
+pub(super) struct Before<F>(pub(super) F);
 
 impl<F: Clone, S> Layer<S> for Before<F> {
     type Service = BeforeEach<F, S>;
@@ -56,7 +56,7 @@ impl<F: Clone, S> Layer<S> for Before<F> {
 }
 
 #[derive(Clone)]
-struct BeforeEach<F, S> {
+pub(super) struct BeforeEach<F, S> {
     operation: F,
     inner: S,
 }

@@ -1,6 +1,7 @@
 //! The rows, a file for each family.
 
 mod breaker;
+mod core;
 mod floor;
 
 use crate::{Family, Row};
@@ -8,7 +9,7 @@ use crate::{Family, Row};
 /// Returns all families, in the order of the table.
 #[must_use]
 pub fn families() -> Vec<Family> {
-    vec![floor::family(), breaker::family()]
+    vec![floor::family(), core::family(), breaker::family()]
 }
 
 /// Returns the row of the bare service, with which all others are compared.
