@@ -1,4 +1,5 @@
 use std::fmt;
+use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,8 +45,11 @@ impl Call for BreakerCall {
 
     #[inline]
     fn end(mut self, outcome: Outcome) {
-        if let Some(way) = self.way.take() {
-            way.end(&self.permit, &outcome, Instant::now);
+        let (way, permit) = (self.way.take(), self.permit);
+        // It holds nothing any more, and would be looked at again for that.
+        mem::forget(self);
+        if let Some(way) = way {
+            way.end(&permit, &outcome, Instant::now);
         }
     }
 }

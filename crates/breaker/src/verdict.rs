@@ -5,7 +5,7 @@ use crate::word::Word;
 /// The right to make one call, and all that there is to know of it when it ends.
 ///
 /// It rides in the future of the call, which is moved about: it is small, and of whole words.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Permit {
     /// A generation, and the bits below.
     tag: u64,
