@@ -19,19 +19,18 @@ pub struct BreakerCall {
 }
 
 impl BreakerCall {
+    /// Starts the call of `permit`, or without one a call that nobody looks at.
     #[inline]
-    pub(crate) fn watched(way: Held, permit: Permit) -> Self {
-        Self {
-            way: Some(way),
-            permit,
-        }
-    }
-
-    /// A call that the breaker does not look at.
-    pub(crate) fn unwatched() -> Self {
-        Self {
-            way: None,
-            permit: Permit::untimed(0),
+    pub(crate) fn new(permit: Option<Permit>, hold: impl FnOnce() -> Held) -> Self {
+        match permit {
+            Some(permit) => Self {
+                way: Some(hold()),
+                permit,
+            },
+            None => Self {
+                way: None,
+                permit: Permit::untimed(0),
+            },
         }
     }
 }

@@ -88,6 +88,11 @@ impl Control {
     }
 }
 
+/// Returns the nanoseconds of `duration`, as many as there can be at most. In one word: the two of
+/// [`Duration::as_nanos`] are dear.
 pub(crate) fn nanos(duration: Duration) -> u64 {
-    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+    duration
+        .as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(duration.subsec_nanos().into())
 }

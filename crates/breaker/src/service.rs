@@ -49,10 +49,15 @@ impl<S, C, N, K> Breaker<S, C, N, K> {
             return Err(self.shared.refuse(self.shared.circuit(), refusal));
         }
         match self.key.key(request) {
-            None => self.shared.admit(self.shared.stripes().mine()),
+            None => {
+                let way = self.shared.stripes().mine();
+                let permit = self.shared.admit(way)?;
+                Ok(BreakerCall::new(permit, || Arc::clone(way)))
+            }
             Some(key) => {
                 let way = self.shared.way_of(key, || self.key.label(request));
-                self.shared.admit(&way)
+                let permit = self.shared.admit(&way)?;
+                Ok(BreakerCall::new(permit, || way))
             }
         }
     }

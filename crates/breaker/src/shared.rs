@@ -7,12 +7,12 @@ use watertight_core::{
 };
 use watertight_metrics::{Instance, InstanceSnapshot, Registry, Reporter, StateSnapshot};
 
-use crate::BreakerCall;
 use crate::admit::{Admission, Refusal};
 use crate::call::{Held, Way};
 use crate::circuit::Circuit;
 use crate::counts::Counts;
 use crate::sync::unpoisoned;
+use crate::verdict::Permit;
 use crate::{BreakerConfig, State};
 
 /// What all services of one layer share: a circuit, or one for each key.
@@ -159,13 +159,14 @@ impl Shared {
 }
 
 impl Shared {
-    /// Admits a call that goes by `way`, or makes the error that it gets.
+    /// Admits a call to `circuit`, or makes the error that it gets. `None` is for a call that nobody
+    /// looks at.
     #[inline]
-    pub(crate) fn admit(&self, way: &Held) -> Result<BreakerCall, BoxError> {
-        match way.admit(Instant::now) {
-            Admission::Admitted(permit) => Ok(BreakerCall::watched(Arc::clone(way), permit)),
-            Admission::Unwatched => Ok(BreakerCall::unwatched()),
-            Admission::Refused(refusal) => Err(self.refuse(way, refusal)),
+    pub(crate) fn admit(&self, circuit: &Circuit) -> Result<Option<Permit>, BoxError> {
+        match circuit.admit(Instant::now) {
+            Admission::Admitted(permit) => Ok(Some(permit)),
+            Admission::Unwatched => Ok(None),
+            Admission::Refused(refusal) => Err(self.refuse(circuit, refusal)),
         }
     }
 
