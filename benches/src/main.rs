@@ -6,7 +6,7 @@ use std::error::Error;
 
 use clap::Parser;
 use report::{Figures, Report};
-use watertight_benches::{Path, Turns, rows, runtime, scaling};
+use subjects::{Path, Turns, rows, runtime, scaling};
 
 /// Prints what our layers and their peers cost.
 #[derive(Debug, Parser)]

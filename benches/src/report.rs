@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use watertight_benches::{Family, Path, Quartiles, Row, Scaling, Table, Turn};
+use subjects::{Family, Path, Quartiles, Row, Scaling, Table, Turn};
 
 /// What was measured of a row.
 #[derive(Clone, Copy, Debug)]

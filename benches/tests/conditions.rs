@@ -1,6 +1,6 @@
 //! What holds of our rows whatever the machine: no times here, only counts.
 
-use watertight_benches::{Row, rows, runtime};
+use subjects::{Row, rows, runtime};
 
 const CALLS: u64 = 256;
 

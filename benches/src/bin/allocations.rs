@@ -2,7 +2,7 @@
 //!
 //! A binary of its own, since an allocator that counts must not be in what is timed.
 
-use watertight_benches::{Subject, rows, runtime};
+use subjects::{Subject, rows, runtime};
 
 const CALLS: u64 = 1024;
 

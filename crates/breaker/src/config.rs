@@ -220,7 +220,7 @@ impl BreakerConfig {
             ("min_calls", self.min_calls.to_string()),
             ("window", format!("{:?}", self.window)),
             ("slow_call", or_off(self.slow_call)),
-            ("durations", self.is_timed().to_string()),
+            ("durations", self.durations.to_string()),
             ("slow_rate", self.slow_rate.to_string()),
             (
                 "consecutive_failures",

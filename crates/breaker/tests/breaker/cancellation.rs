@@ -1,13 +1,14 @@
 //! Calls that nobody waits for, and services that panic.
 
-use std::future::{Pending, pending};
+use std::future::{Pending, pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 
 use tokio::time::advance;
 use tokio_test::task::spawn;
-use tower::{BoxError, Layer, Service};
+use tower::{BoxError, Layer, Service, service_fn};
 use watertight_breaker::{BreakerLayer, State};
+use watertight_core::{DynError, Outcome};
 use watertight_metrics::Registry;
 
 use crate::stage::{SECOND, stage};
@@ -145,9 +146,9 @@ async fn a_drop_while_the_callers_thread_unwinds_is_no_panic_of_the_service() {
         .consecutive_failures(1)
         .registry(&registry)
         .build();
-    let mut service = layer.layer(tower::service_fn(
-        |(): ()| -> Pending<Result<(), BoxError>> { pending() },
-    ));
+    let mut service = layer.layer(service_fn(|(): ()| -> Pending<Result<(), BoxError>> {
+        pending()
+    }));
 
     let panic = catch_unwind(AssertUnwindSafe(|| {
         let mut call = spawn(service.call(()));
@@ -157,5 +158,26 @@ async fn a_drop_while_the_callers_thread_unwinds_is_no_panic_of_the_service() {
 
     assert!(panic.is_err());
     assert_eq!(layer.handle().state(), State::Closed);
+    assert_eq!(registry.snapshot().instances[0].calls.cancelled, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_classifier_gives_the_place_back() {
+    let registry = Registry::new();
+    let layer = BreakerLayer::builder("payments")
+        .classify_fn(|_: Result<&(), &DynError>| -> Outcome { panic!("cannot tell") })
+        .half_open_calls(1)
+        .registry(&registry)
+        .build();
+    layer.handle().open_for(SECOND);
+    advance(SECOND).await;
+    let mut service = layer.layer(service_fn(|(): ()| ready(Ok::<_, BoxError>(()))));
+    let mut probe = spawn(service.call(()));
+
+    let panic = catch_unwind(AssertUnwindSafe(|| drop(probe.poll())));
+
+    assert!(panic.is_err());
+    assert_eq!(layer.handle().state(), State::HalfOpen);
+    assert_eq!(layer.handle().snapshot().probes_in_flight, 0);
     assert_eq!(registry.snapshot().instances[0].calls.cancelled, 1);
 }
