@@ -279,3 +279,27 @@ async fn a_call_that_outlives_its_layer_is_counted() {
     });
     assert_eq!(failures, Some(DebugValue::Counter(1)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_state_is_published_at_a_time() {
+    let recorder = DebuggingRecorder::new();
+    let mut stage = stage(|it| it.consecutive_failures(1));
+    stage.play("F").await;
+
+    with_local_recorder(&recorder, || stage.registry.publish());
+
+    let mut states = Vec::new();
+    for (key, _, _, value) in recorder.snapshotter().snapshot().into_vec() {
+        let key = key.key();
+        if key.name() == "watertight_breaker_state"
+            && let Some(state) = key.labels().find(|label| label.key() == "state")
+            && let DebugValue::Gauge(value) = value
+        {
+            states.push((state.value().to_owned(), value.into_inner()));
+        }
+    }
+    states.sort_by(|a, b| b.1.total_cmp(&a.1));
+    assert_eq!(states.len(), 6);
+    assert_eq!(states[0], ("open".to_owned(), 1.0));
+    assert!(states[1..].iter().all(|(_, value)| *value == 0.0));
+}
