@@ -25,6 +25,8 @@ struct Called {
     generation: u32,
     started: Option<Instant>,
     is_probe: bool,
+    /// Whether the head has voted, and whether against the service.
+    voted: Option<bool>,
 }
 
 /// What was heard of a call.
@@ -172,6 +174,7 @@ impl Model {
             generation: self.generation,
             started: self.config.slow_call.map(|_| self.now),
             is_probe,
+            voted: None,
         })
     }
 
@@ -191,7 +194,30 @@ impl Model {
         }
     }
 
+    fn head(&mut self, call: &mut Called, outcome: &Outcome) {
+        let is_bad = match outcome {
+            Outcome::Success => false,
+            Outcome::Failure(failure) if failure.kind != FailureKind::Rejected => true,
+            Outcome::Failure(_) | Outcome::Ignored => return,
+        };
+        if is_bad || call.is_probe {
+            self.end(call, outcome);
+            call.voted = Some(is_bad);
+            call.is_probe = false;
+        }
+    }
+
     fn end(&mut self, call: &Called, outcome: &Outcome) {
+        if let Some(failed) = call.voted {
+            if let Outcome::Failure(failure) = outcome
+                && failure.kind != FailureKind::Rejected
+                && !failed
+                && call.generation == self.generation
+            {
+                self.take(call, Heard::Failure(*failure), false);
+            }
+            return;
+        }
         let heard = match outcome {
             Outcome::Success => Heard::Success,
             Outcome::Failure(failure) if failure.kind != FailureKind::Rejected => {
@@ -215,6 +241,9 @@ impl Model {
     }
 
     fn cancel(&mut self, call: &Called) {
+        if call.voted.is_some() {
+            return;
+        }
         self.count(Count::Cancelled);
         if call.generation == self.generation && self.is_slow(call) {
             self.take(call, Heard::Nothing, true);
@@ -350,6 +379,7 @@ const TIME: Window = Window::time(Duration::from_secs(1));
 #[derive(Clone, Debug)]
 enum Step {
     Start,
+    Head(usize, Outcome),
     End(usize, Outcome),
     Drop(usize),
     Pass(u64),
@@ -388,6 +418,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         20 => Just(Step::Start),
+        4 => (any::<usize>(), outcome()).prop_map(|(call, outcome)| Step::Head(call, outcome)),
         16 => (any::<usize>(), outcome()).prop_map(|(call, outcome)| Step::End(call, outcome)),
         3 => any::<usize>().prop_map(Step::Drop),
         8 => (0..250_u64).prop_map(Step::Pass),
@@ -504,7 +535,16 @@ impl Both {
         let now = self.model.now;
         match step {
             Step::Start => self.start()?,
-            Step::End(..) | Step::Drop(_) if self.in_flight.is_empty() => {}
+            Step::Head(..) | Step::End(..) | Step::Drop(_) if self.in_flight.is_empty() => {}
+            Step::Head(call, outcome) => {
+                let call = call % self.in_flight.len();
+                let (permit, call) = &mut self.in_flight[call];
+                // A response has one head.
+                if call.voted.is_none() {
+                    self.circuit.head(permit, outcome, || now);
+                    self.model.head(call, outcome);
+                }
+            }
             Step::End(call, outcome) => {
                 let (permit, call) = self.in_flight.swap_remove(call % self.in_flight.len());
                 self.circuit.end(&permit, outcome, || now);
@@ -541,6 +581,7 @@ impl Both {
                         generation: self.model.generation,
                         started: None,
                         is_probe: false,
+                        voted: None,
                     };
                     let outcome = Outcome::failure(FailureKind::Connect);
                     self.model.end(&call, &outcome);

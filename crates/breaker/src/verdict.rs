@@ -15,6 +15,7 @@ pub(crate) struct Permit {
 
 const HOLDS_PLACE: u64 = 1;
 const VOTED: u64 = 2;
+const FAILED: u64 = 4;
 const GENERATION_SHIFT: u32 = 32;
 
 /// No circuit gets as old as that.
@@ -53,12 +54,24 @@ impl Permit {
     }
 
     /// Takes note that the head of the response has voted, and has given the place back.
-    pub(crate) fn vote(&mut self) {
-        self.tag = self.tag & !HOLDS_PLACE | VOTED;
+    pub(crate) fn vote(&mut self, verdict: &Verdict) {
+        let failed = if verdict.is_bad() { FAILED } else { 0 };
+        self.tag = self.tag & !HOLDS_PLACE | VOTED | failed;
+    }
+
+    /// Whether the head has voted against the service.
+    pub(crate) const fn has_failed(&self) -> bool {
+        self.tag & FAILED != 0
     }
 
     pub(crate) const fn has_voted(&self) -> bool {
         self.tag & VOTED != 0
+    }
+
+    /// Whether the call is not timed, and has not voted.
+    #[inline]
+    pub(crate) const fn is_plain(&self) -> bool {
+        !self.is_timed() && !self.has_voted()
     }
 
     #[inline]

@@ -17,19 +17,22 @@ use crate::verdict::{Permit, Verdict};
 use crate::word::Word;
 
 impl Circuit {
-    /// Takes the verdict of a response's head, where its body is still to come. For a probe it is
-    /// final, and frees the place.
+    /// Takes what a response's head says, where its body is still to come. A failure counts at
+    /// once, since nothing can make it good. The verdict of a probe frees its place. What the head
+    /// does not tell, such as a status in the trailers, the end will.
     pub(crate) fn head(&self, permit: &mut Permit, head: &Outcome, now: impl FnOnce() -> Instant) {
-        if permit.holds_place() {
+        if let Some(verdict) = Verdict::of(head, false)
+            && (verdict.is_bad() || permit.holds_place())
+        {
             self.end_unvoted(permit, head, now);
-            permit.vote();
+            permit.vote(&verdict);
         }
     }
 
     /// Takes the result of a call.
     #[inline]
     pub(crate) fn end(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
-        if !(outcome.is_success() && !permit.is_timed() && self.put_by(permit)) {
+        if !(outcome.is_success() && permit.is_plain() && self.put_by(permit)) {
             self.end_by(permit, outcome, now);
         }
     }
@@ -38,7 +41,9 @@ impl Circuit {
     fn end_by(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
         if !permit.has_voted() {
             self.end_unvoted(permit, outcome, now);
-        } else if let Some(bad) = Verdict::of(outcome, false).filter(Verdict::is_bad) {
+        } else if !permit.has_failed()
+            && let Some(bad) = Verdict::of(outcome, false).filter(Verdict::is_bad)
+        {
             self.take(permit, bad, &LazyCell::new(now));
         }
     }
@@ -52,6 +57,9 @@ impl Circuit {
 
     /// Takes note that nobody waits for the result of a call any more.
     pub(crate) fn cancel(&self, permit: &Permit, now: impl FnOnce() -> Instant) {
+        if permit.has_voted() {
+            return;
+        }
         self.counts.add(Count::Cancelled);
         let now = LazyCell::new(now);
         match permit.took(|| self.nanos(*now)) {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
 
+mod body;
 mod cancellation;
 mod config;
 mod contract;
