@@ -12,8 +12,7 @@ use crate::State;
 
 /// How often each thing has happened, and how long calls took.
 ///
-/// It lives until the last call has ended, and only then hands over what it has counted: a call
-/// may outlive all services of its layer.
+/// It lives until the last call has ended, which may outlive all services of its layer.
 #[derive(Debug)]
 pub(crate) struct Counts {
     name: Name,
@@ -22,6 +21,8 @@ pub(crate) struct Counts {
     transitions: [[AtomicU64; State::COUNT]; State::COUNT],
     /// Made with the first call that is timed.
     latency: OnceLock<Latency>,
+    /// What has been handed over when the layer went.
+    retired: OnceLock<InstanceSnapshot>,
 }
 
 /// What is counted.
@@ -62,6 +63,7 @@ impl Counts {
             counters: Counters::new(),
             transitions: Default::default(),
             latency: OnceLock::new(),
+            retired: OnceLock::new(),
         }
     }
 
@@ -111,6 +113,13 @@ impl Counts {
         snapshot
     }
 
+    /// Hands over what has been counted when the layer goes, with all in `last`. What comes later
+    /// follows.
+    pub(crate) fn retire(&self, last: InstanceSnapshot) {
+        self.reporter.retired(&last);
+        let _ = self.retired.set(last);
+    }
+
     fn rejections(&self, mode: Mode, count: Count) -> RejectionCount {
         RejectionCount {
             reason: Reason::CircuitOpen,
@@ -140,6 +149,10 @@ impl Counts {
 
 impl Drop for Counts {
     fn drop(&mut self) {
-        self.reporter.retired(&self.snapshot(Instant::now()));
+        let last = self.snapshot(Instant::now());
+        self.reporter.retired(&match self.retired.get() {
+            Some(retired) => last.since(retired),
+            None => last,
+        });
     }
 }

@@ -122,10 +122,10 @@ impl BreakerHandle {
     /// lives, the breaker is not forgotten.
     #[must_use]
     pub fn key(&self, key: Key) -> Option<Self> {
-        let way = self.shared.keys()?.get(key)?;
+        let circuit = self.shared.keys()?.look(key, |way| Arc::clone(&way.0.0))?;
         Some(Self {
             shared: Arc::clone(&self.shared),
-            key: Some((key, Arc::clone(&way.0.0))),
+            key: Some((key, circuit)),
         })
     }
 

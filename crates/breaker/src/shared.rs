@@ -101,7 +101,9 @@ impl Shared {
     pub(crate) fn each(&self, mut f: impl FnMut(&Circuit)) {
         f(&self.circuit);
         if let Some(keys) = self.keys() {
-            keys.for_each(|_, way| f(way));
+            for circuit in keys.look_at_all(|_, way| Arc::clone(&way.0.0)) {
+                f(&circuit);
+            }
         }
     }
 
@@ -136,21 +138,28 @@ impl Shared {
     pub(crate) fn in_flight(&self) -> usize {
         let mut in_flight = self.stripes.held();
         if let Some(keys) = self.keys() {
-            in_flight += Arc::strong_count(keys.overflow()) - 1;
-            // The map holds each, and lends it out here.
-            keys.for_each(|_, way| in_flight += Arc::strong_count(way) - 2);
+            in_flight += calls(keys.overflow());
+            in_flight += keys.look_at_all(|_, way| calls(way)).iter().sum::<usize>();
         }
         in_flight
     }
 
     pub(crate) fn in_flight_of(&self, key: Key) -> usize {
-        let way = self.keys().and_then(|keys| keys.get(key));
-        // The map holds it, and lends it out here.
-        way.map_or(0, |way| Arc::strong_count(&way) - 2)
+        let keys = self.keys();
+        keys.and_then(|keys| keys.look(key, calls))
+            .unwrap_or_default()
     }
 
     pub(crate) fn name(&self) -> Name {
         self.name
+    }
+
+    /// Returns a snapshot of what only grows.
+    fn counted(&self, now: Instant) -> InstanceSnapshot {
+        let mut snapshot = self.counts.snapshot(now);
+        self.each(|circuit| snapshot.calls.success += circuit.pending.total());
+        snapshot.keys_evicted = self.keys().map(Keyed::evicted);
+        snapshot
     }
 
     fn config(&self) -> MutexGuard<'_, BreakerConfig> {
@@ -190,6 +199,12 @@ impl Shared {
     }
 }
 
+/// Returns how many calls hold `way`, which a set holds too. Nobody else does: who only looks holds
+/// the circuit.
+fn calls(way: &Held) -> usize {
+    Arc::strong_count(way) - 1
+}
+
 impl Instance for Shared {
     fn kind(&self) -> &'static str {
         Counts::KIND
@@ -201,8 +216,7 @@ impl Instance for Shared {
 
     fn snapshot(&self) -> InstanceSnapshot {
         let now = Instant::now();
-        let mut snapshot = self.counts.snapshot(now);
-        self.each(|circuit| snapshot.calls.success += circuit.pending.total());
+        let mut snapshot = self.counted(now);
         snapshot.state = Some(StateSnapshot {
             current: self.state().as_str(),
             all: &State::NAMES,
@@ -212,7 +226,6 @@ impl Instance for Shared {
         if let Some(keys) = self.keys() {
             keys.sweep(now);
             snapshot.keys = Some(keys.len() as u64);
-            snapshot.keys_evicted = Some(keys.evicted());
         }
         snapshot.config = self.config().describe();
         snapshot
@@ -221,8 +234,6 @@ impl Instance for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let mut last = InstanceSnapshot::new(Counts::KIND, self.name);
-        last.keys_evicted = self.keys().map(Keyed::evicted);
-        self.reporter.retired(&last);
+        self.counts.retire(self.counted(Instant::now()));
     }
 }

@@ -84,6 +84,39 @@ impl InstanceSnapshot {
             config: BTreeMap::new(),
         }
     }
+
+    /// Returns what has been counted since an `earlier` snapshot of the same instance, and nothing
+    /// else.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = Self::new(self.kind, self.name);
+        since.calls = self.calls.since(&earlier.calls);
+        since.rejections.clone_from(&self.rejections);
+        for rejected in &mut since.rejections {
+            let before = earlier
+                .rejections
+                .iter()
+                .find(|before| (before.reason, before.mode) == (rejected.reason, rejected.mode));
+            rejected.count -= before.map_or(0, |before| before.count).min(rejected.count);
+        }
+        since.transitions.clone_from(&self.transitions);
+        for change in &mut since.transitions {
+            let mut before = earlier.transitions.iter();
+            let before = before.find(|before| (before.from, before.to) == (change.from, change.to));
+            change.count -= before.map_or(0, |before| before.count).min(change.count);
+        }
+        since.durations.clone_from(&self.durations);
+        for (duration, count) in since.durations.iter_mut().flat_map(|counts| &mut counts.0) {
+            let mut before = earlier.durations.iter().flat_map(|counts| &counts.0);
+            let before = before.find(|before| before.0 == *duration);
+            *count -= before.map_or(0, |before| before.1).min(*count);
+        }
+        let before = earlier.keys_evicted.unwrap_or_default();
+        since.keys_evicted = self
+            .keys_evicted
+            .map(|evicted| evicted.saturating_sub(before));
+        since
+    }
 }
 
 /// A state among those that there are.
@@ -120,6 +153,17 @@ pub struct CallCounts {
 }
 
 impl CallCounts {
+    const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            success: self.success.saturating_sub(earlier.success),
+            failure: self.failure.saturating_sub(earlier.failure),
+            ignored: self.ignored.saturating_sub(earlier.ignored),
+            rejected: self.rejected.saturating_sub(earlier.rejected),
+            cancelled: self.cancelled.saturating_sub(earlier.cancelled),
+            stale: self.stale.saturating_sub(earlier.stale),
+        }
+    }
+
     /// Returns the counts with their names.
     #[must_use]
     pub const fn named(&self) -> [(&'static str, u64); 6] {

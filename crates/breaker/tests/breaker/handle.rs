@@ -303,3 +303,29 @@ async fn one_state_is_published_at_a_time() {
     assert_eq!(states[0], ("open".to_owned(), 1.0));
     assert!(states[1..].iter().all(|(_, value)| *value == 0.0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_counter_goes_on_in_a_new_layer_while_an_old_call_lasts() {
+    let recorder = DebuggingRecorder::new();
+    let mut old = stage(|it| it);
+    let registry = old.registry.clone();
+    let successes = || {
+        with_local_recorder(&recorder, || registry.publish());
+        let published = recorder.snapshotter().snapshot().into_vec();
+        published.into_iter().find_map(|(key, _, _, value)| {
+            let is_success = key.key().labels().any(|label| label.value() == "success");
+            is_success.then_some(value)
+        })
+    };
+    old.play("SSS").await;
+    let lasts = old.start();
+    assert_eq!(successes(), Some(DebugValue::Counter(3)));
+
+    drop(old);
+    let mut new = stage(|it| it.registry(&registry));
+    new.play("SS").await;
+    assert_eq!(successes(), Some(DebugValue::Counter(2)));
+
+    lasts.succeeds();
+    assert_eq!(successes(), Some(DebugValue::Counter(1)));
+}

@@ -1,6 +1,7 @@
 //! A breaker for each key.
 
 use std::future::ready;
+use std::thread;
 use std::time::Duration;
 
 use tokio::time::advance;
@@ -196,4 +197,29 @@ async fn a_key_takes_about_two_kilobytes() {
     let each = taken.bytes_current / KEYS as i64;
     println!("{each} bytes to a key");
     assert!(each < 2_500);
+}
+
+#[test]
+fn who_looks_at_idle_keys_is_no_call() {
+    let layer = BreakerLayer::builder("payments")
+        .key(|tenant: &u64| Key::of(*tenant))
+        .registry(&Registry::new())
+        .build();
+    let mut service = layer.layer(service_fn(|_: u64| ready(Ok::<_, BoxError>(()))));
+    for tenant in 0..500 {
+        drop(service.call(tenant));
+    }
+    let handle = layer.handle();
+    let other = handle.clone();
+
+    let most = thread::scope(|scope| {
+        scope.spawn(move || {
+            for _ in 0..500 {
+                assert_eq!(other.state(), State::Closed);
+            }
+        });
+        (0..500).map(|_| handle.in_flight()).max()
+    });
+
+    assert_eq!(most, Some(0));
 }

@@ -127,17 +127,13 @@ impl<T: Entry> Keyed<T> {
     /// Returns the key's entry, if it has one of its own. A look is not a use.
     #[must_use]
     pub fn get(&self, key: Key) -> Option<Arc<T>> {
-        self.lock(self.shard_of(key)).get(key)
+        self.look(key, Arc::clone)
     }
 
     /// Returns the keys that have an entry, in no order.
     #[must_use]
     pub fn keys(&self) -> Vec<Key> {
-        let mut keys = Vec::with_capacity(self.len());
-        for shard in 0..self.shards.len() {
-            keys.extend(self.lock(shard).iter().map(|(key, _)| key));
-        }
-        keys
+        self.look_at_all(|key, _| key)
     }
 
     /// Returns how many keys have an entry.
@@ -157,16 +153,27 @@ impl<T: Entry> Keyed<T> {
     /// No lock is held while `f` runs: it may use the map. What comes or goes in the meantime may
     /// or may not be seen.
     pub fn for_each(&self, mut f: impl FnMut(Key, &Arc<T>)) {
-        for shard in 0..self.shards.len() {
-            let entries: Vec<_> = self
-                .lock(shard)
-                .iter()
-                .map(|(key, entry)| (key, Arc::clone(entry)))
-                .collect();
-            for (key, entry) in &entries {
-                f(*key, entry);
-            }
+        for (key, entry) in self.look_at_all(|key, entry| (key, Arc::clone(entry))) {
+            f(key, &entry);
         }
+    }
+
+    /// Returns what `look` makes of the key's entry, if it has one of its own. It is called under
+    /// the lock of a shard, and so sees who else holds the entry: it must be quick, and not use the
+    /// map.
+    pub fn look<R>(&self, key: Key, look: impl FnOnce(&Arc<T>) -> R) -> Option<R> {
+        self.lock(self.shard_of(key)).get(key).map(look)
+    }
+
+    /// Returns what `look` makes of each key and its entry, in no order, the overflow entry
+    /// excepted. It is called as by [`look`](Self::look).
+    pub fn look_at_all<R>(&self, mut look: impl FnMut(Key, &Arc<T>) -> R) -> Vec<R> {
+        let mut seen = Vec::with_capacity(self.len());
+        for shard in 0..self.shards.len() {
+            let shard = self.lock(shard);
+            seen.extend(shard.iter().map(|(key, entry)| look(key, entry)));
+        }
+        seen
     }
 
     /// Returns the entry that keys share for which there is no place.

@@ -56,9 +56,9 @@ impl<T: Entry> Shard<T> {
         Some(Arc::clone(&slot.entry))
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<Arc<T>> {
+    pub(super) fn get(&self, key: Key) -> Option<&Arc<T>> {
         let place = *self.places.get(&key)?;
-        Some(Arc::clone(&self.slots[place].entry))
+        Some(&self.slots[place].entry)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &Arc<T>)> {
