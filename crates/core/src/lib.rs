@@ -19,6 +19,7 @@
 //! cancelled, a [`Rejection`] from below never votes ([`judge`]), and the call may end with the
 //! body of its response.
 
+mod causes;
 mod classify;
 mod config_error;
 mod context;
@@ -40,6 +41,7 @@ mod stripes;
 mod tracked;
 mod window;
 
+pub use causes::causes;
 pub use classify::{Classify, ClassifyFn, End, ErrorsAreFailures, judge, judge_end};
 pub use config_error::ConfigError;
 pub use context::{Context, Priority, Scoped};

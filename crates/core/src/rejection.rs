@@ -2,7 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::{Name, Outcome, Reason};
+use crate::{Name, Outcome, Reason, causes};
 
 /// What a layer says when it ends a call itself.
 ///
@@ -93,14 +93,7 @@ impl Rejection {
     /// Finds the rejection in `error` or in what caused it, however deep.
     #[must_use]
     pub fn find<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
-        let mut next = Some(error);
-        while let Some(error) = next {
-            if let Some(rejection) = error.downcast_ref() {
-                return Some(rejection);
-            }
-            next = error.source();
-        }
-        None
+        causes(error).find_map(|error| error.downcast_ref())
     }
 }
 

@@ -3,7 +3,8 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use http::Response;
+use http::header::CONTENT_TYPE;
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 use watertight_core::{
@@ -42,6 +43,7 @@ where
         let mut watch = Watch {
             call: Some(call),
             running: false,
+            is_decided: is_decided(&response),
             classify: classify.clone(),
             head,
             response: PhantomData,
@@ -127,6 +129,8 @@ struct Watch<B, C: Classify<Response<B>>, K: Call> {
     call: Option<K>,
     /// Set while the inner body runs: a drop that finds it set is due to a panic of that code.
     running: bool,
+    /// Whether trailers without a status say nothing that the head has not said.
+    is_decided: bool,
     classify: C,
     head: Outcome,
     response: PhantomData<fn(B)>,
@@ -142,8 +146,33 @@ impl<B, C: Classify<Response<B>>, K: Call> Watch<B, C, K> {
 
     fn end(&mut self, end: End<'_>) {
         if let Some(call) = self.call.take() {
-            call.end(judge_end(&self.classify, self.head, end));
+            // A head that says nothing may say so for good, or wait for the status of gRPC.
+            let stands = self.is_decided && self.head == Outcome::Ignored && lacks_status(end);
+            call.end(if stands {
+                self.head
+            } else {
+                judge_end(&self.classify, self.head, end)
+            });
         }
+    }
+}
+
+/// Whether the status of gRPC is in the head already, or will not be in the trailers: a proxy that
+/// is no gRPC server has answered, or it is gRPC-Web, which sends trailers as data.
+fn is_decided<B>(response: &Response<B>) -> bool {
+    let content_type = response.headers().get(CONTENT_TYPE);
+    response.status() != StatusCode::OK
+        || response.headers().contains_key(GRPC_STATUS)
+        || content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc-web"))
+}
+
+/// Whether a body has ended well, and without the status of gRPC.
+fn lacks_status(end: End<'_>) -> bool {
+    match end {
+        End::Complete(trailers) => {
+            trailers.is_none_or(|trailers| !trailers.contains_key(GRPC_STATUS))
+        }
+        End::Error(_) | End::Dropped => false,
     }
 }
 
@@ -170,7 +199,7 @@ mod tests {
     use tokio_test::{assert_pending, assert_ready, task};
 
     use super::*;
-    use crate::{GrpcClassifier, HttpClassifier};
+    use crate::{GrpcClassifier, GrpcCode, HttpClassifier};
 
     /// What became of a call, in order.
     #[derive(Clone, Debug, Default)]
@@ -353,6 +382,24 @@ mod tests {
             cx: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
             Pin::new(&mut *self.0).poll_frame(cx)
+        }
+    }
+
+    #[test]
+    fn what_the_head_says_to_ignore_is_ignored_at_the_end() {
+        let ignoring = GrpcClassifier::new().ignore([GrpcCode::Unauthenticated]);
+        let refused_by_a_proxy = Response::builder().status(401);
+        let cancelled = Response::builder().header(GRPC_STATUS, "1");
+        let over_the_web = Response::builder().header(CONTENT_TYPE, "application/grpc-web+proto");
+
+        for head in [refused_by_a_proxy, cancelled, over_the_web] {
+            let log = Log::default();
+            let steps = [Step::Data, Step::Trailers(HeaderMap::new())];
+            let response = head.body(script(steps)).unwrap();
+
+            read(tracked(&log, &ignoring, response).into_body(), 3);
+
+            assert_eq!(log.take(), ["head ignored", "end ignored"]);
         }
     }
 

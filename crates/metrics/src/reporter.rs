@@ -27,8 +27,9 @@ struct Shared {
     layer: &'static str,
     name: Name,
     epoch: Instant,
-    refusals: Burst,
-    refusals_in_shadow: Burst,
+    /// By [`place_of`] their reason.
+    refusals: [Burst; REASONS],
+    refusals_in_shadow: [Burst; REASONS],
     overflows: Burst,
     exhaustions: Burst,
 }
@@ -44,8 +45,8 @@ impl Reporter {
                 layer,
                 name,
                 epoch: Instant::now(),
-                refusals: Burst::default(),
-                refusals_in_shadow: Burst::default(),
+                refusals: Default::default(),
+                refusals_in_shadow: Default::default(),
                 overflows: Burst::default(),
                 exhaustions: Burst::default(),
             }),
@@ -136,7 +137,7 @@ impl Reporter {
         }
     }
 
-    /// Tells `tracing` of a refused call, once a second. `now` is read only if somebody listens.
+    /// Tells `tracing` of a refused call, once a second for each reason. `now` is read only if somebody listens.
     #[inline]
     pub fn refused(&self, reason: Reason, mode: Mode, now: impl FnOnce() -> Instant) {
         // What nobody in the process listens to is told at one glance.
@@ -157,11 +158,12 @@ impl Reporter {
     fn log_refusal(&self, reason: Reason, mode: Mode, now: Instant) {
         let Shared { layer, name, .. } = *self.shared;
         let shadow = mode == Mode::Shadow;
-        let burst = if shadow {
+        let bursts = if shadow {
             &self.shared.refusals_in_shadow
         } else {
             &self.shared.refusals
         };
+        let burst = &bursts[place_of(reason)];
         let Some(unsaid) = burst.say(self.at(now)) else {
             return;
         };
@@ -204,6 +206,28 @@ impl Reporter {
     fn at(&self, now: Instant) -> u64 {
         let elapsed = now.saturating_duration_since(self.shared.epoch);
         u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX / 2)
+    }
+}
+
+const REASONS: usize = 13;
+
+/// Returns which burst is that of a reason.
+fn place_of(reason: Reason) -> usize {
+    match reason {
+        Reason::CircuitOpen => 0,
+        Reason::NotReady => 1,
+        Reason::BulkheadFull => 2,
+        Reason::QueueTimeout => 3,
+        Reason::Overloaded => 4,
+        Reason::RateLimited => 5,
+        Reason::DeadlineExceeded => 6,
+        Reason::TimedOut => 7,
+        Reason::InjectedFault(_) => 8,
+        Reason::KeyMissing => 9,
+        Reason::KeyInvalid => 10,
+        Reason::KeyInUse => 11,
+        // Reasons to come share one with the last.
+        _ => 12,
     }
 }
 

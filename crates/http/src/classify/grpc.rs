@@ -22,6 +22,7 @@ use crate::retry_after;
 /// | CANCELLED | `Ignored`: the caller's doing | |
 /// | OK and all others, which are about the request | `Success` | |
 /// | none at the end of the body | `Failure(Server)` | no |
+/// | none at the end of a gRPC-Web body, whose trailers are data | `Ignored` | |
 /// | none, and the body is dropped | `Ignored` | |
 /// | none, and the HTTP status is not 200 | as [`GrpcCode::from_http`] maps it | |
 ///

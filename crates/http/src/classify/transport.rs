@@ -1,8 +1,7 @@
 use std::error::Error;
 use std::io;
-use std::iter::successors;
 
-use watertight_core::{DynError, Failure, FailureKind, Outcome, Rejection};
+use watertight_core::{DynError, Failure, FailureKind, Outcome, Rejection, causes};
 
 /// Picks the errors that mean that no connection was made.
 pub(super) type IsConnect = fn(&(dyn Error + 'static)) -> bool;
@@ -12,7 +11,7 @@ pub(super) fn classify_error(error: &DynError, is_connect: IsConnect) -> Outcome
     if let Some(rejection) = Rejection::find(error) {
         return rejection.outcome();
     }
-    let kind = chain(error)
+    let kind = causes(error)
         .find_map(|error| {
             if refused(error) || is_connect(error) {
                 Some(FailureKind::Connect)
@@ -30,18 +29,20 @@ pub(super) fn classify_body_error(head: Outcome, error: &DynError) -> Outcome {
     if let Some(rejection) = Rejection::find(error) {
         return rejection.outcome();
     }
-    let kind = if chain(error).any(timed_out) {
+    let kind = if causes(error).any(timed_out) {
         FailureKind::Timeout
     } else {
         FailureKind::Server
     };
-    let hint = head.as_failure().and_then(|failure| failure.retry_after);
-    Failure::new(kind).retry_after(hint).into()
-}
-
-fn chain<'a>(error: &'a DynError) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let first: &'a (dyn Error + 'static) = error;
-    successors(Some(first), |&error| error.source())
+    let failure = Failure::new(kind);
+    match head.as_failure() {
+        None => failure,
+        // What the head has said of another attempt stands.
+        Some(head) => failure
+            .retry_after(head.retry_after)
+            .retryable(head.retryable),
+    }
+    .into()
 }
 
 /// What the clients of all transports have in common: a refused connection comes up as the

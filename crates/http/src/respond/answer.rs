@@ -71,7 +71,10 @@ impl Protocol {
 fn is_of(value: &[u8], kind: &str) -> bool {
     value.len() >= kind.len()
         && value[..kind.len()].eq_ignore_ascii_case(kind.as_bytes())
-        && matches!(value.get(kind.len()), None | Some(b'+' | b';' | b' '))
+        && matches!(
+            value.get(kind.len()),
+            None | Some(b'+' | b';' | b' ' | b'\t')
+        )
 }
 
 /// Makes the answer that stands for `error`.

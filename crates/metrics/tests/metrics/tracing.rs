@@ -264,3 +264,18 @@ fn a_subscriber_may_use_the_registry() {
 
     assert_eq!(*seen.lock().unwrap(), [2]);
 }
+
+#[test]
+fn one_reason_does_not_hide_another() {
+    let reporter = payments(&Registry::new());
+    let start = Instant::now();
+
+    let log = captured(|| {
+        reporter.refused(Reason::BulkheadFull, Mode::Enforce, || start);
+        reporter.refused(Reason::BulkheadFull, Mode::Enforce, || start);
+        reporter.refused(Reason::QueueTimeout, Mode::Enforce, || start);
+    });
+
+    let said: Vec<_> = log.iter().map(|event| event["reason"].clone()).collect();
+    assert_eq!(said, ["bulkhead_full", "queue_timeout"]);
+}
