@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::{Mode, Reason};
-use watertight_metrics::Figures;
 
 use crate::State;
 use crate::circuit::Circuit;
 use crate::counts::Count;
+use crate::permit::Permit;
 use crate::phase::Phase;
-use crate::trip::Cause;
-use crate::verdict::Permit;
 use crate::word::Word;
 
 /// What is to become of a call.
@@ -43,11 +41,11 @@ impl Circuit {
         if word.admits_all() {
             return Admission::Admitted(Permit::untimed(word.generation()));
         }
-        self.admit_by(word, now)
+        self.admit_in_full(word, now)
     }
 
     #[inline(never)]
-    fn admit_by(&self, word: Word, now: impl FnOnce() -> Instant) -> Admission {
+    fn admit_in_full(&self, word: Word, now: impl FnOnce() -> Instant) -> Admission {
         if word.mode() == Mode::Off {
             return Admission::Unwatched;
         }
@@ -75,22 +73,27 @@ impl Circuit {
         if word.admits_all() {
             return None;
         }
-        self.foresee_by(word, now)
+        self.foresee_in_full(word, now)
     }
 
     #[inline(never)]
-    fn foresee_by(&self, word: Word, now: impl FnOnce() -> Instant) -> Option<Refusal> {
+    fn foresee_in_full(&self, word: Word, now: impl FnOnce() -> Instant) -> Option<Refusal> {
         if word.mode() != Mode::Enforce {
             return None;
         }
-        match word.state() {
+        let now = LazyCell::new(now);
+        let state = match word.state() {
+            // Probes that have hung for too long open the circuit.
+            State::HalfOpen if self.no_place() && self.nanos(*now) >= self.mark() => {
+                self.state(*now)
+            }
+            state => state,
+        };
+        match state {
             State::Closed | State::ForcedClosed | State::Recovering => None,
             State::ForcedOpen => Some(Refusal::default()),
-            State::Open => Refusal::open_for(self.until_mark(self.nanos(now()))),
-            State::HalfOpen => {
-                let full = self.no_place() && self.nanos(now()) < self.mark();
-                full.then(Refusal::default)
-            }
+            State::Open => Refusal::open_for(self.until_mark(self.nanos(*now))),
+            State::HalfOpen => self.no_place().then(Refusal::default),
         }
     }
 
@@ -124,19 +127,10 @@ impl Circuit {
     fn admit_under_lock(&self, now: Instant) -> Result<Permit, Refusal> {
         let mut control = self.lock();
         self.run_timers(&mut control, now);
+        self.end_open_time(&mut control, now);
+
         let rules = self.rules.load();
         let at = self.nanos(now);
-        if matches!(control.phase, Phase::Open { until } if at >= until) {
-            let phase = Phase::half_open(at, &rules.config);
-            self.enter(
-                &mut control,
-                phase,
-                Cause::OpenTimeOver,
-                Figures::default(),
-                now,
-            );
-        }
-
         let permit = Permit::new(self.word(), || at);
         match &mut control.phase {
             Phase::Closed | Phase::ForcedClosed => Ok(permit),

@@ -1,15 +1,11 @@
 use std::fmt;
 use std::mem;
-use std::ops::Deref;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
-use watertight_core::{Call, Entry, Outcome, Padded};
+use watertight_core::{Call, Outcome};
 
-use crate::State;
-use crate::circuit::Circuit;
-use crate::verdict::Permit;
+use crate::permit::Permit;
+use crate::way::Held;
 
 /// A call that has passed a breaker. It reports how it ends, and gives back what it holds.
 pub struct BreakerCall {
@@ -27,10 +23,14 @@ impl BreakerCall {
                 way: Some(hold()),
                 permit,
             },
-            None => Self {
-                way: None,
-                permit: Permit::untimed(0),
-            },
+            None => Self::unwatched(),
+        }
+    }
+
+    pub(crate) const fn unwatched() -> Self {
+        Self {
+            way: None,
+            permit: Permit::untimed(0),
         }
     }
 }
@@ -70,33 +70,5 @@ fn cancel(way: &Held, permit: &Permit) {
 impl fmt::Debug for BreakerCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BreakerCall").finish_non_exhaustive()
-    }
-}
-
-/// A call's way to its circuit: the stripe of the thread that made it, or where there are keys the
-/// entry of its key.
-pub(crate) type Held = Arc<Padded<Way>>;
-
-/// Leads to a circuit. Who holds a way is a call.
-#[derive(Debug)]
-pub(crate) struct Way(pub(crate) Arc<Circuit>);
-
-impl Deref for Way {
-    type Target = Circuit;
-
-    #[inline]
-    fn deref(&self) -> &Circuit {
-        &self.0
-    }
-}
-
-impl Entry for Way {
-    /// A circuit that refuses or probes must not be forgotten: its key would be let through. A
-    /// closed one carries the failures that it has seen. One that a handle holds stays.
-    fn worth(&self) -> Option<u64> {
-        let state = self.word().state();
-        let is_free = Arc::strong_count(&self.0) == 1;
-        (is_free && matches!(state, State::Closed | State::ForcedClosed))
-            .then(|| self.burden.load(Ordering::Relaxed).into())
     }
 }

@@ -112,6 +112,18 @@ impl Circuit {
         Duration::from_nanos(self.mark().saturating_sub(at))
     }
 
+    /// Whether what it does with calls was to end at a time of its own, longer ago than an idle key
+    /// is remembered. Nobody has called since.
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        let idle = nanos(self.rules.load().config.key_idle);
+        let then = self.nanos(now).saturating_sub(idle);
+        match self.word().state() {
+            State::Open | State::HalfOpen => then >= self.mark(),
+            State::Recovering => self.ramp_share(then).is_none(),
+            State::Closed | State::ForcedOpen | State::ForcedClosed => false,
+        }
+    }
+
     pub(crate) fn no_place(&self) -> bool {
         self.places.load(Ordering::Relaxed) == 0
     }

@@ -45,17 +45,19 @@ pub struct BreakerConfig {
     /// How the open time grows while the probes fail.
     pub open_backoff: Option<OpenBackoff>,
     /// The share by which an open time is made longer or shorter at random, in 0.0..=1.0, so that
-    /// many clients do not probe a backend in step.
+    /// many clients do not probe a backend in step. It comes on top of the longest open time. With
+    /// 1.0 a draw may be next to nothing.
     pub open_jitter: f64,
     /// How many probes may be in flight at a time, at least 1.
     pub half_open_calls: u32,
     /// How many probes must succeed to close the breaker, or finish for a verdict by
-    /// `half_open_failure_rate`; at least 1.
+    /// `half_open_failure_rate`; at least 1. A failure of weight 0 is none.
     pub close_after: u32,
     /// The share of failed probes at which the breaker opens again, in 0.0..=1.0 and above 0.
     /// Without it, the first failed probe opens it.
     pub half_open_failure_rate: Option<f64>,
-    /// How long the breaker may be half-open before it opens again; `open_for` if not set.
+    /// How long the breaker may be half-open before it opens again; `open_for` if not set. While no
+    /// probe is in flight and none has failed it goes on being half-open: then calls are only few.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub half_open_timeout: Option<Duration>,
     /// How the breaker goes back to full traffic.
@@ -83,7 +85,7 @@ pub struct BreakerConfig {
 pub struct OpenBackoff {
     /// What each failed half-open multiplies the open time by, at least 1.
     pub factor: f64,
-    /// The longest open time, at least `open_for`.
+    /// The longest open time before jitter, at least `open_for`.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub max: Duration,
 }

@@ -175,7 +175,8 @@ impl<C, N, K> BreakerBuilder<C, N, K> {
         self
     }
 
-    /// Sets how long the breaker may be half-open before it opens again. Default: the open time.
+    /// Sets how long the breaker may be half-open before it opens again, while a probe is in flight
+    /// or has failed. Default: the open time.
     pub fn half_open_timeout(mut self, time: Duration) -> Self {
         self.config.half_open_timeout = Some(time);
         self
@@ -252,7 +253,8 @@ impl<C, N, K> BreakerBuilder<C, N, K> {
     }
 
     /// Gives each key a label, for [`BreakerHandle::key_label`] and events. It is made once for
-    /// each breaker, from the request that first had the key.
+    /// each breaker, from the request that first had the key, under a lock: `label` must not use the
+    /// breaker's handle.
     pub fn key_label<Req, F>(self, label: F) -> BreakerBuilder<C, N, Labelled<K, F, Req>>
     where
         K: Clone,

@@ -150,6 +150,7 @@ mod loom;
 #[cfg(all(test, not(watertight_loom)))]
 mod model;
 mod open_time;
+mod permit;
 mod phase;
 mod probes;
 mod recovery;
@@ -163,6 +164,7 @@ mod transition;
 mod trip;
 mod verdict;
 mod vote;
+mod way;
 mod word;
 
 pub use call::BreakerCall;

@@ -13,8 +13,8 @@ use watertight_metrics::Registry;
 use crate::admit::Admission;
 use crate::circuit::Circuit;
 use crate::counts::{Count, Counts};
+use crate::permit::Permit;
 use crate::phase::Phase;
-use crate::verdict::Permit;
 use crate::{BreakerConfig, State};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -238,6 +238,47 @@ fn a_success_after_few_failures_opens_it_whoever_sees_it_first() {
             stage.succeed(&next);
         }
         assert_eq!(stage.state(), State::Open);
+    });
+}
+
+#[test]
+fn a_success_that_has_seen_no_failure_does_not_hide_one() {
+    check(|| {
+        let stage = stage(BreakerConfig {
+            window: Window::calls(4),
+            min_calls: 3,
+            failure_rate: 0.3,
+            ..config()
+        });
+        let (fails, succeeds) = (stage.admit().unwrap(), stage.admit().unwrap());
+        let other = Arc::clone(&stage);
+
+        let thread = thread::spawn(move || other.fail(&fails));
+        stage.succeed(&succeeds);
+        thread.join().unwrap();
+
+        let third = stage.admit().unwrap();
+        stage.succeed(&third);
+        assert_eq!(stage.state(), State::Open);
+    });
+}
+
+#[test]
+fn a_late_look_at_the_old_window_does_not_hide_the_new_one() {
+    check(|| {
+        let stage = stage(config());
+        let succeeds = stage.admit().unwrap();
+        let other = Arc::clone(&stage);
+
+        let thread = thread::spawn(move || other.succeed(&succeeds));
+        let timed = BreakerConfig {
+            window: Window::time(SECOND),
+            ..config()
+        };
+        stage.circuit.reconfigure(&timed, stage.now);
+        thread.join().unwrap();
+
+        assert!(!stage.circuit.word().is_quiet());
     });
 }
 

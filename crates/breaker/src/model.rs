@@ -13,8 +13,8 @@ use watertight_metrics::Registry;
 use crate::admit::Admission;
 use crate::circuit::Circuit;
 use crate::counts::{Count, Counts};
+use crate::permit::Permit;
 use crate::phase::Phase;
-use crate::verdict::Permit;
 use crate::{BreakerConfig, OpenBackoff, Recovery, State};
 
 const MS: Duration = Duration::from_millis(1);
@@ -131,15 +131,47 @@ impl Model {
     fn pass(&mut self, time: Duration) {
         self.now += time;
         match self.stand {
-            Stand::HalfOpen { until, .. } if self.now >= until => {
+            Stand::HalfOpen {
+                until,
+                in_flight,
+                failed,
+                ..
+            } if self.now >= until && (in_flight > 0 || failed > 0.0) => {
                 self.failed_recoveries += 1;
                 self.open(until);
+            }
+            Stand::HalfOpen {
+                until, finished, ..
+            } if self.now >= until => {
+                self.stand = Stand::HalfOpen {
+                    until: self.now + self.half_open_for(),
+                    in_flight: 0,
+                    finished,
+                    failed: 0.0,
+                };
             }
             Stand::Recovering(since) => match self.config.recovery {
                 Recovery::Ramp(ramp) if self.now < since + ramp.over => {}
                 Recovery::Ramp(_) | Recovery::Immediate => self.enter(Stand::Closed),
             },
             _ => {}
+        }
+    }
+
+    fn half_open_for(&self) -> Duration {
+        let time = self.config.half_open_timeout;
+        time.unwrap_or(self.config.open_for)
+    }
+
+    /// A call comes, or would have come if the service were ready.
+    fn end_open_time(&mut self) {
+        if matches!(self.stand, Stand::Open(until) if self.now >= until) {
+            self.enter(Stand::HalfOpen {
+                until: self.now + self.half_open_for(),
+                in_flight: 0,
+                finished: 0,
+                failed: 0.0,
+            });
         }
     }
 
@@ -150,15 +182,7 @@ impl Model {
     /// Says how a call is refused, or what is kept of it. On a ramp it goes by what the circuit
     /// decided: that is for another test.
     fn admit(&mut self, passes_ramp: bool) -> Result<Called, Option<Duration>> {
-        if matches!(self.stand, Stand::Open(until) if self.now >= until) {
-            let time = self.config.half_open_timeout;
-            self.enter(Stand::HalfOpen {
-                until: self.now + time.unwrap_or(self.config.open_for),
-                in_flight: 0,
-                finished: 0,
-                failed: 0.0,
-            });
-        }
+        self.end_open_time();
         let mut is_probe = false;
         match &mut self.stand {
             Stand::Closed | Stand::ForcedClosed => {}
@@ -355,7 +379,9 @@ impl Model {
         // In thousandths, where a sum is exact.
         let rate = ((weights * 1_000.0).round() / (calls as f64 * 1_000.0)).min(1.0);
         config.failure_rate > 0.0 && rate >= config.failure_rate
-            || config.slow_rate > 0.0 && slow as f64 / calls as f64 >= config.slow_rate
+            || config.slow_call.is_some()
+                && config.slow_rate > 0.0
+                && slow as f64 / calls as f64 >= config.slow_rate
     }
 
     fn reconfigure(&mut self, config: BreakerConfig) {
@@ -575,8 +601,11 @@ impl Both {
             }
             Step::NotReady => {
                 self.circuit.readiness_failed(now);
-                let open = matches!(self.model.stand, Stand::Open(_));
-                if !open && self.model.config.mode != Mode::Off {
+                if self.model.config.mode == Mode::Off {
+                    return Ok(());
+                }
+                self.model.end_open_time();
+                if !matches!(self.model.stand, Stand::Open(_)) {
                     let call = Called {
                         generation: self.model.generation,
                         started: None,

@@ -44,6 +44,12 @@ impl Probes {
         self.in_flight
     }
 
+    /// Whether one is in flight or has failed. Without either, nothing hangs and nothing speaks
+    /// against the backend: calls are only few.
+    pub(crate) fn are_in_doubt(&self) -> bool {
+        self.in_flight > 0 || self.failed > 0.0
+    }
+
     /// Counts the result of a probe, where 0 is a success and 1 a whole failure, and decides.
     pub(crate) fn finish(&mut self, weight: f64, config: &BreakerConfig) -> Decision {
         self.finished += 1;

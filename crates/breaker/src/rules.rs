@@ -7,7 +7,10 @@ use watertight_core::{Failure, Pending, Tally};
 use crate::BreakerConfig;
 use crate::phase::nanos;
 #[cfg(watertight_loom)]
-use crate::sync::unpoisoned;
+use {
+    crate::sync::{AtomicU32, unpoisoned},
+    std::sync::atomic::Ordering,
+};
 
 /// The settings in force, and the window that they ask for.
 #[derive(Debug)]
@@ -63,22 +66,34 @@ impl SharedRules {
     }
 }
 
-/// The same under loom, which does not know `arc_swap`.
+/// The same under loom, which does not know `arc_swap`: all rules that there have been, and which
+/// of them are in force.
 #[cfg(watertight_loom)]
 #[derive(Debug)]
-pub(crate) struct SharedRules(std::sync::Mutex<Arc<Rules>>);
+pub(crate) struct SharedRules {
+    all: std::sync::Mutex<Vec<Arc<Rules>>>,
+    in_force: AtomicU32,
+}
 
 #[cfg(watertight_loom)]
 impl SharedRules {
     pub(crate) fn new(rules: Rules) -> Self {
-        Self(std::sync::Mutex::new(Arc::new(rules)))
+        Self {
+            all: std::sync::Mutex::new(vec![Arc::new(rules)]),
+            in_force: AtomicU32::new(0),
+        }
     }
 
     pub(crate) fn load(&self) -> Arc<Rules> {
-        unpoisoned(self.0.lock()).clone()
+        let in_force = self.in_force.load(Ordering::Acquire);
+        Arc::clone(&unpoisoned(self.all.lock())[in_force as usize])
     }
 
     pub(crate) fn store(&self, rules: Rules) {
-        *unpoisoned(self.0.lock()) = Arc::new(rules);
+        let mut all = unpoisoned(self.all.lock());
+        all.push(Arc::new(rules));
+        let newest = all.len() as u32 - 1;
+        drop(all);
+        self.in_force.store(newest, Ordering::Release);
     }
 }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use tokio::time::Instant;
 use tower_service::Service;
 use watertight_core::{
-    AtResponse, BoxError, Classify, ErrorsAreFailures, Finish, KeyBy, Tracked, Unkeyed,
+    AtResponse, BoxError, Classify, ErrorsAreFailures, Finish, KeyBy, Mode, Tracked, Unkeyed,
 };
 
 use crate::ResponseFuture;
@@ -23,7 +23,8 @@ pub struct Breaker<S, C = ErrorsAreFailures, N = AtResponse, K = Unkeyed> {
     finish: N,
     key: K,
     /// What this instance will tell its next call, if it was said to be ready only to refuse: then
-    /// the inner service was not asked, and must not be called, whatever has happened since.
+    /// the inner service was not asked, and must not be called, whatever has happened since. The
+    /// time that it names is from then: to look at the clock again would double the cost.
     promised: Option<Refusal>,
 }
 
@@ -47,6 +48,9 @@ impl<S, C, N, K> Breaker<S, C, N, K> {
     {
         if let Some(refusal) = self.promised.take() {
             return Err(self.shared.refuse(self.shared.circuit(), refusal));
+        }
+        if K::KEYED && self.shared.circuit().word().mode() == Mode::Off {
+            return Ok(BreakerCall::unwatched());
         }
         match self.key.key(request) {
             None => {

@@ -8,11 +8,11 @@ use watertight_core::{
 use watertight_metrics::{Instance, InstanceSnapshot, Registry, Reporter, StateSnapshot};
 
 use crate::admit::{Admission, Refusal};
-use crate::call::{Held, Way};
 use crate::circuit::Circuit;
 use crate::counts::Counts;
+use crate::permit::Permit;
 use crate::sync::unpoisoned;
-use crate::verdict::Permit;
+use crate::way::{Held, Way};
 use crate::{BreakerConfig, State};
 
 /// What all services of one layer share: a circuit, or one for each key.
@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     counts: Arc<Counts>,
     /// What a new key begins with.
     config: Mutex<BreakerConfig>,
+    /// One change at a time goes through all circuits, so that they end up alike.
+    hand: Mutex<()>,
     reporter: Reporter,
 }
 
@@ -50,6 +52,7 @@ impl Shared {
             circuit,
             counts,
             config: Mutex::new(config),
+            hand: Mutex::new(()),
             reporter,
         });
         registry.register(&shared);
@@ -71,16 +74,11 @@ impl Shared {
         let keys = self.keys.get_or_init(|| {
             let config = self.config();
             let overflow = Arc::new(Padded(Way(Arc::clone(&self.circuit))));
-            Keyed::new(config.max_keys, config.key_idle, overflow, Instant::now())
+            Keyed::new(config.max_keys, config.key_idle, overflow)
         });
         let way = keys.get_or_insert(key, Instant::now, || {
-            let mut config = self.config().clone();
-            let all = self.circuit.word().state();
-            if all.is_forced() {
-                config.start = all;
-            }
             Padded(Way(Arc::new(Circuit::new(
-                config,
+                self.config_of_a_key(),
                 Pending::single(),
                 Arc::clone(&self.counts),
                 self.reporter.with_key(key, label().map(Into::into)),
@@ -91,6 +89,20 @@ impl Shared {
             self.reporter.keys_overflowed(Instant::now());
         }
         way
+    }
+
+    /// What a new key begins with. It is asked under the lock of its shard: changes reach the
+    /// config and the one circuit first and the shards after, so that no key misses one.
+    fn config_of_a_key(&self) -> BreakerConfig {
+        let mut config = self.config().clone();
+        let all = self.circuit.word().state();
+        if all.is_forced() {
+            config.start = all;
+        } else if config.start.is_forced() {
+            // It has been released since.
+            config.start = State::Closed;
+        }
+        config
     }
 
     pub(crate) fn keys(&self) -> Option<&Keyed<Padded<Way>>> {
@@ -108,16 +120,22 @@ impl Shared {
     }
 
     pub(crate) fn set_mode(&self, mode: Mode) {
-        self.config().mode = mode;
-        self.each(|circuit| circuit.set_mode(mode));
+        {
+            let _hand = unpoisoned(self.hand.lock());
+            self.config().mode = mode;
+            self.each(|circuit| circuit.set_mode(mode));
+        }
         self.reporter.mode_changed(mode);
     }
 
     pub(crate) fn reconfigure(&self, config: BreakerConfig) -> Result<(), ConfigError> {
         config.validate()?;
-        let now = Instant::now();
-        self.each(|circuit| circuit.reconfigure(&config, now));
-        *self.config() = config;
+        {
+            let _hand = unpoisoned(self.hand.lock());
+            let (each, now) = (config.clone(), Instant::now());
+            *self.config() = config;
+            self.each(|circuit| circuit.reconfigure(&each, now));
+        }
         self.reporter.config_changed();
         Ok(())
     }

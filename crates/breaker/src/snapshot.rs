@@ -12,8 +12,8 @@ pub struct BreakerSnapshot {
     pub state: State,
     /// Whether it does so, or only counts.
     pub mode: Mode,
-    /// What is in its window. In [`State::Open`] that is what was in it when it opened, and in
-    /// [`State::HalfOpen`] nothing.
+    /// What is in its window. In [`State::Open`] that is what was in it when it opened, of which a
+    /// window of time goes on forgetting, and in [`State::HalfOpen`] it is nothing.
     pub standing: Standing,
     /// How many calls must be in the window before a rate counts.
     pub min_calls: u32,

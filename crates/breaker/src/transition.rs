@@ -12,7 +12,7 @@ use watertight_metrics::{Figures, StateChange};
 use crate::circuit::Circuit;
 use crate::phase::{Control, Phase, nanos};
 use crate::rules::Rules;
-use crate::trip::{Cause, figures};
+use crate::trip::{Cause, figures, may_trip_on_success};
 use crate::word::Word;
 use crate::{BreakerConfig, BreakerSnapshot, State};
 
@@ -132,9 +132,14 @@ impl Circuit {
     pub(crate) fn run_timers(&self, control: &mut Control, now: Instant) {
         let at = self.nanos(now);
         match control.phase {
-            Phase::HalfOpen { until, probes } if at >= until => {
+            Phase::HalfOpen { until, probes } if at >= until && probes.are_in_doubt() => {
                 let figures = probes.figures();
                 self.reopen(control, until, Cause::HalfOpenTimeout, figures, now);
+            }
+            Phase::HalfOpen { until, probes } if at >= until => {
+                let until = at.saturating_add(nanos(self.rules.load().config.half_open_for()));
+                control.phase = Phase::HalfOpen { until, probes };
+                self.mark.store(until, Ordering::Relaxed);
             }
             Phase::Recovering { since }
                 if self.rules.load().config.recovery.share(at, since).is_none() =>
@@ -148,6 +153,15 @@ impl Circuit {
                 );
             }
             _ => {}
+        }
+    }
+
+    /// Lets probes pass, if the open time is over. A call does that, not the time.
+    pub(crate) fn end_open_time(&self, control: &mut Control, now: Instant) {
+        let at = self.nanos(now);
+        if matches!(control.phase, Phase::Open { until } if at >= until) {
+            let phase = Phase::half_open(at, &self.rules.load().config);
+            self.enter(control, phase, Cause::OpenTimeOver, Figures::default(), now);
         }
     }
 
@@ -204,15 +218,17 @@ impl Circuit {
         self.places.store(u32::from(free), Ordering::Relaxed);
     }
 
-    /// Says whether successes of `generation` need to be looked at.
-    pub(crate) fn set_quiet(&self, generation: u32, quiet: bool) {
-        if self.word().is_quiet() == quiet {
+    /// Finds out whether a success can change anything but a count, and if not, says so: then it
+    /// need not be looked at. It is asked under the lock, since of two callers the one that has
+    /// looked at the window first may come last.
+    pub(crate) fn set_quiet(&self, generation: u32, now: Instant) {
+        let control = self.lock();
+        if control.generation != generation {
             return;
         }
-        let control = self.lock();
-        if control.generation == generation {
-            self.word
-                .store(self.word().quiet(quiet).bits(), Ordering::Release);
-        }
+        let rules = self.rules.load();
+        let quiet = !may_trip_on_success(&rules.config, &rules.tally.standing(now));
+        self.word
+            .store(self.word().quiet(quiet).bits(), Ordering::Release);
     }
 }

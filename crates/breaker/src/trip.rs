@@ -58,7 +58,7 @@ pub(crate) fn trips(config: &BreakerConfig, standing: &Standing) -> Option<Cause
     if reaches(standing.failure_rate(), config.failure_rate) {
         return Some(Cause::FailureRate);
     }
-    if reaches(standing.slow_rate(), config.slow_rate) {
+    if config.slow_call.is_some() && reaches(standing.slow_rate(), config.slow_rate) {
         return Some(Cause::SlowRate);
     }
     None
@@ -69,10 +69,13 @@ pub(crate) fn too_few(config: &BreakerConfig, standing: &Standing) -> bool {
     standing.calls < u64::from(config.calls_needed())
 }
 
-/// Whether one more success may open a breaker with this `standing`, by being the call that makes
-/// the rate count.
+/// Whether one more success may open a breaker with this `standing`: by being the call that makes
+/// the rate count, by coming when successes have left a window of time, or by being looked at when
+/// another has not been.
 pub(crate) fn may_trip_on_success(config: &BreakerConfig, standing: &Standing) -> bool {
-    too_few(config, standing) && (standing.failures > 0.0 || standing.slow > 0)
+    config.window.is_timed()
+        || too_few(config, standing) && (standing.failures > 0.0 || standing.slow > 0)
+        || trips(config, standing).is_some()
 }
 
 fn reaches(rate: Option<f64>, threshold: f64) -> bool {
@@ -91,6 +94,8 @@ pub(crate) fn figures(standing: &Standing) -> Figures {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn standing(calls: u64, failures: f64, slow: u64, in_a_row: u32) -> Standing {
@@ -163,12 +168,19 @@ mod tests {
     }
 
     #[test]
-    fn slow_calls_trip_by_their_own_share() {
+    fn slow_calls_trip_by_their_own_share_where_calls_can_be_slow() {
+        let timed = BreakerConfig {
+            slow_call: Some(Duration::from_secs(1)),
+            ..config()
+        };
+
         assert_eq!(
-            trips(&config(), &standing(10, 0.0, 10, 0)),
+            trips(&timed, &standing(10, 0.0, 10, 0)),
             Some(Cause::SlowRate)
         );
-        assert_eq!(trips(&config(), &standing(10, 0.0, 9, 0)), None);
+        assert_eq!(trips(&timed, &standing(10, 0.0, 9, 0)), None);
+        // What was slow before slow calls were turned off.
+        assert_eq!(trips(&config(), &standing(10, 0.0, 10, 0)), None);
     }
 
     #[test]

@@ -10,10 +10,11 @@ use watertight_core::{FailureKind, Mode, Outcome, Recorded};
 use crate::State;
 use crate::circuit::Circuit;
 use crate::counts::Count;
+use crate::permit::Permit;
 use crate::phase::{Phase, nanos};
 use crate::probes::Decision;
 use crate::trip::{Cause, may_trip_on_success, trips};
-use crate::verdict::{Permit, Verdict};
+use crate::verdict::Verdict;
 use crate::word::Word;
 
 impl Circuit {
@@ -24,7 +25,7 @@ impl Circuit {
         if let Some(verdict) = Verdict::of(head, false)
             && (verdict.is_bad() || permit.holds_place())
         {
-            self.end_unvoted(permit, head, now);
+            self.settle(permit, head, now);
             permit.vote(&verdict);
         }
     }
@@ -32,27 +33,20 @@ impl Circuit {
     /// Takes the result of a call.
     #[inline]
     pub(crate) fn end(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
-        if !(outcome.is_success() && permit.is_plain() && self.put_by(permit)) {
-            self.end_by(permit, outcome, now);
+        if !(outcome.is_success() && permit.is_plain() && self.leave_pending(permit)) {
+            self.end_in_full(permit, outcome, now);
         }
     }
 
     #[inline(never)]
-    fn end_by(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
+    fn end_in_full(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
         if !permit.has_voted() {
-            self.end_unvoted(permit, outcome, now);
+            self.settle(permit, outcome, now);
         } else if !permit.has_failed()
             && let Some(bad) = Verdict::of(outcome, false).filter(Verdict::is_bad)
         {
-            self.take(permit, bad, &LazyCell::new(now));
+            self.record(permit, bad, &LazyCell::new(now));
         }
-    }
-
-    /// Puts by the success of a call, where that is all it takes.
-    #[inline]
-    fn put_by(&self, permit: &Permit) -> bool {
-        // What is pending knows the generation that it is of.
-        self.word().is_quiet() && self.pending.success(permit.generation())
     }
 
     /// Takes note that nobody waits for the result of a call any more.
@@ -64,25 +58,38 @@ impl Circuit {
         let now = LazyCell::new(now);
         match permit.took(|| self.nanos(*now)) {
             Some(took) if self.is_slow(took) => {
-                self.take(permit, Verdict::SlowDrop, &now);
+                self.record(permit, Verdict::SlowDrop, &now);
             }
-            _ => self.free_place(permit),
+            _ => self.free_place(permit, &now),
         }
     }
 
-    /// Takes note that the inner service failed to become ready.
+    /// Takes note that the inner service failed to become ready. Once the open time is over that is
+    /// a failed probe, which held no place.
     pub(crate) fn readiness_failed(&self, now: Instant) {
-        let state = self.state(now);
-        let word = self.word();
-        if word.mode() == Mode::Off || state == State::Open {
+        let mut control = self.lock();
+        self.run_timers(&mut control, now);
+        if control.mode == Mode::Off {
             return;
         }
-        let permit = Permit::untimed(word.generation());
-        self.end_unvoted(&permit, &Outcome::failure(FailureKind::Connect), || now);
+        self.end_open_time(&mut control, now);
+        if control.phase.state() == State::Open {
+            return;
+        }
+        let permit = Permit::untimed(control.generation);
+        drop(control);
+        self.settle(&permit, &Outcome::failure(FailureKind::Connect), || now);
     }
 
-    /// Ends a call whose result has not been looked at.
-    fn end_unvoted(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
+    /// Leaves the success of a call to whoever next looks at the window, where that is all it takes.
+    #[inline]
+    fn leave_pending(&self, permit: &Permit) -> bool {
+        // What is pending knows the generation that it is of.
+        self.word().is_quiet() && self.pending.success(permit.generation())
+    }
+
+    /// Counts and records the first result that there is of a call.
+    fn settle(&self, permit: &Permit, outcome: &Outcome, now: impl FnOnce() -> Instant) {
         let now = LazyCell::new(now);
         let took = permit.took(|| self.nanos(*now));
         if let Some(took) = took {
@@ -90,35 +97,23 @@ impl Circuit {
         }
         let slow = took.is_some_and(|took| self.is_slow(took));
 
-        if outcome.is_success() && !slow && self.put_by(permit) {
+        if outcome.is_success() && !slow && self.leave_pending(permit) {
             return;
         }
-        match Verdict::of(outcome, slow) {
-            Some(verdict) => self.vote(permit, verdict, &now),
+        self.counts.add(match Verdict::of(outcome, slow) {
             None => {
-                self.counts.add(Count::Ignored);
-                self.free_place(permit);
+                self.free_place(permit, &now);
+                Count::Ignored
             }
-        }
-    }
-
-    fn vote<F: FnOnce() -> Instant>(
-        &self,
-        permit: &Permit,
-        verdict: Verdict,
-        now: &LazyCell<Instant, F>,
-    ) {
-        self.counts.add(if !self.take(permit, verdict, now) {
-            Count::Stale
-        } else if verdict.is_bad() {
-            Count::Failure
-        } else {
-            Count::Success
+            Some(verdict) if !self.record(permit, verdict, &now) => Count::Stale,
+            Some(verdict) if verdict.is_bad() => Count::Failure,
+            Some(_) => Count::Success,
         });
     }
 
-    /// Returns false, and changes nothing, if the circuit is not in the permit's generation.
-    fn take<F: FnOnce() -> Instant>(
+    /// Records what is known of a call, and makes the change that it leads to. Returns false, and
+    /// changes nothing, if the circuit is not in the permit's generation.
+    fn record<F: FnOnce() -> Instant>(
         &self,
         permit: &Permit,
         verdict: Verdict,
@@ -129,7 +124,7 @@ impl Circuit {
             return false;
         }
         if word.state() == State::HalfOpen {
-            return self.take_probe(permit, verdict, **now);
+            return self.record_probe(permit, verdict, **now);
         }
 
         let rules = self.rules.load();
@@ -146,6 +141,7 @@ impl Circuit {
         if word.state().is_forced() {
             return true;
         }
+
         if let Some(after) = verdict.failure().and_then(|failure| rules.obeyed(failure)) {
             let until = self.nanos(**now).saturating_add(nanos(after));
             self.open_from(
@@ -160,16 +156,16 @@ impl Circuit {
             self.open_from(permit.generation(), cause, &standing, **now, |control| {
                 control.opened(start, &rules.config)
             });
-        } else if word.state() == State::Closed && !rules.config.window.is_timed() {
-            self.set_quiet(
-                permit.generation(),
-                !may_trip_on_success(&rules.config, &standing),
-            );
+        } else if word.state() == State::Closed
+            && !rules.config.window.is_timed()
+            && (!word.is_quiet() || may_trip_on_success(&rules.config, &standing))
+        {
+            self.set_quiet(permit.generation(), **now);
         }
         true
     }
 
-    fn take_probe(&self, permit: &Permit, verdict: Verdict, now: Instant) -> bool {
+    fn record_probe(&self, permit: &Permit, verdict: Verdict, now: Instant) -> bool {
         let mut control = self.lock();
         self.run_timers(&mut control, now);
         let rules = self.rules.load();
@@ -219,11 +215,13 @@ impl Circuit {
         word
     }
 
-    fn free_place(&self, permit: &Permit) {
+    fn free_place<F: FnOnce() -> Instant>(&self, permit: &Permit, now: &LazyCell<Instant, F>) {
         if !permit.holds_place() {
             return;
         }
         let mut control = self.lock();
+        // A probe that hung until the time was over has been the reason to open.
+        self.run_timers(&mut control, **now);
         if control.generation != permit.generation() {
             return;
         }

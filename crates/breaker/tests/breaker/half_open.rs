@@ -64,6 +64,47 @@ async fn a_rate_of_the_probes_decides_once_all_have_finished() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_are_few_and_succeed_close_it() {
+    let mut stage = stage(|it| it.half_open_timeout(2 * SECOND).close_after(3));
+    stage.half_open().await;
+
+    for _ in 0..3 {
+        assert_ne!(stage.state(), State::Closed);
+        stage.play("S").await;
+        advance(60 * SECOND).await;
+    }
+
+    assert_eq!(stage.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_probe_among_few_opens_it_when_the_time_is_over() {
+    let mut stage = stage(|it| {
+        it.half_open_timeout(2 * SECOND)
+            .close_after(4)
+            .half_open_failure_rate(0.5)
+    });
+    stage.half_open().await;
+
+    stage.play("SFS").await;
+    advance(2 * SECOND).await;
+
+    assert_eq!(stage.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_is_dropped_after_the_time_has_hung_until_then() {
+    let mut stage = stage(|it| it.half_open_timeout(2 * SECOND).half_open_calls(1));
+    stage.half_open().await;
+    let probe = stage.start();
+    advance(2 * SECOND).await;
+
+    drop(probe);
+
+    assert_eq!(stage.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_ignored_gives_the_place_back_and_decides_nothing() {
     let mut stage = stage(|it| it.half_open_calls(1).close_after(4));
     stage.half_open().await;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::advance;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
-use watertight_breaker::{BreakerHandle, BreakerLayer, State};
-use watertight_core::{Key, Rejection};
+use watertight_breaker::{BreakerConfig, BreakerHandle, BreakerLayer, State};
+use watertight_core::{Key, Mode, Rejection, Window};
 use watertight_metrics::{Registry, What};
 
 /// Which tenant calls, and whether that goes well.
@@ -108,6 +108,105 @@ async fn what_is_done_to_the_layer_is_done_to_all_keys_and_to_new_ones() {
     tenants.breaker.release();
     assert!(!tenants.is_refused("a").await);
     assert!(!tenants.is_refused("new").await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_comes_after_a_release_begins_closed() {
+    let layer = BreakerLayer::builder("payments")
+        .key(|tenant: &u64| Key::of(*tenant))
+        .start(State::ForcedOpen)
+        .registry(&Registry::new())
+        .build();
+    let mut service = layer.layer(service_fn(|_: u64| ready(Ok::<_, BoxError>(()))));
+    service.call(1).await.unwrap_err();
+
+    layer.handle().release();
+
+    service.call(1).await.unwrap();
+    service.call(2).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_it_is_off_keys_are_not_told_apart() {
+    let layer = BreakerLayer::builder("payments")
+        .key(|_: &u64| -> Key { panic!("asked for a key") })
+        .mode(Mode::Off)
+        .registry(&Registry::new())
+        .build();
+    let mut service = layer.layer(service_fn(|_: u64| ready(Ok::<_, BoxError>(()))));
+
+    service.call(1).await.unwrap();
+
+    assert!(layer.handle().keys().is_empty());
+}
+
+#[test]
+fn a_change_of_the_settings_reaches_keys_that_come_meanwhile() {
+    const KEYS: u64 = 20_000;
+    const CHANGES: u32 = 200;
+
+    let layer = BreakerLayer::builder("payments")
+        .key(|tenant: &u64| Key::of(*tenant))
+        .window(Window::calls(10))
+        .max_keys(KEYS as usize)
+        .registry(&Registry::new())
+        .build();
+    let mut service = layer.layer(service_fn(|_: u64| ready(Ok::<_, BoxError>(()))));
+    let handle = layer.handle();
+
+    let mut min_calls = 0;
+    thread::scope(|scope| {
+        let calls = scope.spawn(move || {
+            for tenant in 0..KEYS {
+                drop(service.call(tenant));
+            }
+        });
+        while !calls.is_finished() {
+            min_calls = min_calls % CHANGES + 1;
+            let config = BreakerConfig {
+                min_calls,
+                // A count window that holds fewer calls would cap it.
+                window: Window::calls(CHANGES),
+                max_keys: KEYS as usize,
+                ..BreakerConfig::default()
+            };
+            handle.reconfigure(config).unwrap();
+        }
+    });
+
+    for key in handle.keys() {
+        let seen = handle.key(key).unwrap().snapshot().min_calls;
+        assert_eq!(seen, min_calls);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_breaker_that_somebody_has_forced_is_not_forgotten() {
+    let mut tenants = tenants(1);
+    tenants.call("a", true).await.unwrap();
+    tenants.breaker.key(Key::of("a")).unwrap().force_closed();
+
+    tenants.call("b", true).await.unwrap();
+    advance(Duration::from_secs(3_600)).await;
+    tenants.call("c", true).await.unwrap();
+
+    let a = tenants.breaker.key(Key::of("a")).unwrap();
+    assert_eq!(a.state(), State::ForcedClosed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_breaker_that_nobody_asks_for_makes_room_in_the_end() {
+    let mut tenants = tenants(1);
+    tenants.fail("a").await;
+    // 60 s open, and as long idle.
+    advance(Duration::from_secs(119)).await;
+    tenants.call("b", true).await.unwrap();
+    assert!(tenants.breaker.key(Key::of("b")).is_none());
+
+    advance(Duration::from_secs(2)).await;
+    tenants.call("b", true).await.unwrap();
+
+    assert!(tenants.breaker.key(Key::of("b")).is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -135,6 +135,49 @@ async fn an_error_of_readiness_fails_the_half_open() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_of_readiness_after_the_open_time_opens_it_again() {
+    let layer = layer();
+    layer.handle().open_for(SECOND);
+    for _ in 0..3 {
+        advance(SECOND).await;
+        let (mock, mut backend): (Mock<(), ()>, _) = mock::pair();
+        let mut service = layer.layer(mock);
+        backend.send_error("no route to host");
+
+        assert_ready_err!(spawn(()).enter(|cx, _| service.poll_ready(cx)));
+
+        assert_eq!(layer.handle().state(), State::Open);
+        // It refuses, and does not ask what has failed.
+        assert_ready_ok!(spawn(()).enter(|cx, _| service.poll_ready(cx)));
+    }
+    assert_eq!(layer.handle().snapshot().failed_recoveries, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn probes_that_hang_for_too_long_refuse_without_asking() {
+    let layer = BreakerLayer::builder("payments")
+        .half_open_calls(1)
+        .half_open_timeout(2 * SECOND)
+        .open_for(10 * SECOND)
+        .registry(&Registry::new())
+        .build();
+    let (mock, mut backend): (Mock<(), ()>, _) = mock::pair();
+    let mut service = layer.layer(mock);
+    layer.handle().open_for(SECOND);
+    advance(SECOND).await;
+    assert_ready_ok!(spawn(()).enter(|cx, _| service.poll_ready(cx)));
+    let _hangs = service.call(());
+    backend.allow(0);
+
+    advance(3 * SECOND).await;
+
+    assert_ready_ok!(spawn(()).enter(|cx, _| service.poll_ready(cx)));
+    let error = assert_ready_err!(spawn(service.call(())).poll());
+    let refusal = Rejection::find(&*error).unwrap();
+    assert_eq!(refusal.retry_after(), Some(9 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rejection_from_below_at_readiness_does_not_vote() {
     let layer = layer();
     for _ in 0..5 {

@@ -17,12 +17,12 @@ pub trait Entry {
     /// the more the dearer. `None` if it must not be forgotten (an open breaker).
     ///
     /// It is asked under the lock of a shard: it must be quick, and not use the map.
-    fn worth(&self) -> Option<u64>;
+    fn worth(&self, now: Instant) -> Option<u64>;
 }
 
 impl<T: Entry> Entry for Padded<T> {
-    fn worth(&self) -> Option<u64> {
-        (**self).worth()
+    fn worth(&self, now: Instant) -> Option<u64> {
+        (**self).worth(now)
     }
 }
 
@@ -50,8 +50,7 @@ pub struct Keyed<T> {
     max_keys: usize,
     /// How many places are taken, in all shards.
     taken: AtomicUsize,
-    idle: u64,
-    epoch: Instant,
+    idle: Duration,
     overflow: Arc<T>,
     evicted: AtomicU64,
     overflowed: AtomicU64,
@@ -73,7 +72,7 @@ const KEYS_PER_SHARD: usize = 16;
 impl<T: Entry> Keyed<T> {
     /// Makes an empty map for up to `max_keys` keys, at least one.
     #[must_use]
-    pub fn new(max_keys: usize, idle: Duration, overflow: Arc<T>, now: Instant) -> Self {
+    pub fn new(max_keys: usize, idle: Duration, overflow: Arc<T>) -> Self {
         let max_keys = max_keys.max(1);
         let shards = (max_keys / KEYS_PER_SHARD).clamp(1, 4 * stripe_count());
         let secret = Secret::new();
@@ -85,8 +84,7 @@ impl<T: Entry> Keyed<T> {
             turn: Mutex::new(()),
             max_keys,
             taken: AtomicUsize::new(0),
-            idle: nanos(idle),
-            epoch: now,
+            idle,
             overflow,
             evicted: AtomicU64::new(0),
             overflowed: AtomicU64::new(0),
@@ -113,7 +111,7 @@ impl<T: Entry> Keyed<T> {
             return entry;
         }
 
-        let now = self.time(now());
+        let now = now();
         _gone = self.expire(&mut shard, EXPIRE_STEP, now);
         match self.free_place() {
             Some(place) => place.settle(&mut shard, key, now, make),
@@ -200,7 +198,6 @@ impl<T: Entry> Keyed<T> {
     /// A use is dated by the first look after it, so an entry goes at the first sweep that comes
     /// `idle` or more after that look.
     pub fn sweep(&self, now: Instant) {
-        let now = self.time(now);
         for index in 0..self.shards.len() {
             let _gone;
             let mut shard = self.lock(index);
@@ -211,7 +208,7 @@ impl<T: Entry> Keyed<T> {
 
     /// Finds a place in a full map.
     #[cold]
-    fn replace(&self, own: usize, key: Key, now: u64, make: impl FnOnce() -> T) -> Arc<T> {
+    fn replace(&self, own: usize, key: Key, now: Instant, make: impl FnOnce() -> T) -> Arc<T> {
         // Without turns, two callers of one key might both look for a place, and the one that finds
         // none would share the overflow entry while the other is about to insert its own.
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -234,10 +231,10 @@ impl<T: Entry> Keyed<T> {
     }
 
     /// Takes the place of the entry that carries least.
-    fn evict(&self, own: usize, now: u64) -> Option<Place<'_>> {
+    fn evict(&self, own: usize, now: Instant) -> Option<Place<'_>> {
         for _ in 0..ATTEMPTS {
             let (least, shard) = self.least(own, now)?;
-            let gone = self.lock(shard).evict(&least);
+            let gone = self.lock(shard).evict(&least, now);
             if gone.is_some() {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
                 return Some(Place { taken: &self.taken });
@@ -247,7 +244,7 @@ impl<T: Entry> Keyed<T> {
     }
 
     /// Finds the entry that carries least, among those that the hands of the shards come to next.
-    fn least(&self, own: usize, now: u64) -> Option<(Candidate, usize)> {
+    fn least(&self, own: usize, now: Instant) -> Option<(Candidate, usize)> {
         let mut left = CANDIDATES;
         let mut least = None;
         for step in 0..self.shards.len() {
@@ -264,7 +261,7 @@ impl<T: Entry> Keyed<T> {
         least
     }
 
-    fn expire(&self, shard: &mut Shard<T>, slots: usize, now: u64) -> Vec<Arc<T>> {
+    fn expire(&self, shard: &mut Shard<T>, slots: usize, now: Instant) -> Vec<Arc<T>> {
         let gone = shard.expire(slots, now.checked_sub(self.idle), now);
         self.taken.fetch_sub(gone.len(), Ordering::Relaxed);
         gone
@@ -290,10 +287,6 @@ impl<T: Entry> Keyed<T> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn time(&self, now: Instant) -> u64 {
-        nanos(now.saturating_duration_since(self.epoch))
-    }
 }
 
 impl<T> fmt::Debug for Keyed<T> {
@@ -317,7 +310,7 @@ impl Place<'_> {
         self,
         shard: &mut Shard<T>,
         key: Key,
-        now: u64,
+        now: Instant,
         make: impl FnOnce() -> T,
     ) -> Arc<T> {
         let entry = Arc::new(make());
@@ -331,13 +324,6 @@ impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.taken.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Nanoseconds that are never the mark of a used entry.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos())
-        .unwrap_or(u64::MAX)
-        .min(u64::MAX - 1)
 }
 
 #[cfg(test)]
@@ -371,7 +357,7 @@ mod tests {
     }
 
     impl Entry for Thing {
-        fn worth(&self) -> Option<u64> {
+        fn worth(&self, _: Instant) -> Option<u64> {
             *self.0.lock().unwrap()
         }
     }
@@ -379,7 +365,7 @@ mod tests {
     fn keyed(max_keys: usize) -> (Keyed<Thing>, Instant) {
         let now = Instant::now();
         let overflow = Arc::new(Thing::new(None));
-        (Keyed::new(max_keys, IDLE, overflow, now), now)
+        (Keyed::new(max_keys, IDLE, overflow), now)
     }
 
     fn insert(keyed: &Keyed<Thing>, key: u64, now: Instant, worth: Option<u64>) -> Arc<Thing> {
@@ -552,7 +538,7 @@ mod tests {
         struct Unique(AtomicBool);
 
         impl Entry for Unique {
-            fn worth(&self) -> Option<u64> {
+            fn worth(&self, _: Instant) -> Option<u64> {
                 Some(0)
             }
         }
@@ -560,7 +546,7 @@ mod tests {
         for max_keys in [1, 7, 200] {
             let now = Instant::now();
             let overflow = Arc::new(Unique(AtomicBool::new(false)));
-            let keyed = Keyed::new(max_keys, IDLE, overflow, now);
+            let keyed = Keyed::new(max_keys, IDLE, overflow);
             thread::scope(|scope| {
                 for thread in 0..4_u64 {
                     let keyed = &keyed;

@@ -1,14 +1,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::map::Entry;
 use super::secret::Secret;
 use crate::Key;
 
 /// A part of the map: its entries in a row, round which a hand goes as round the face of a clock.
 ///
-/// The hand looks for what may go. A use is marked by one word under the lock that the use takes
-/// anyway, and the hand, when it next comes by, puts its own time in the place of the mark.
+/// The hand looks for what may go. A use is marked under the lock that it takes anyway, and
+/// dated by the hand when that next comes by.
 pub(super) struct Shard<T> {
     places: HashMap<Key, usize, Secret>,
     slots: Vec<Slot<T>>,
@@ -18,25 +20,22 @@ pub(super) struct Shard<T> {
 struct Slot<T> {
     key: Key,
     entry: Arc<T>,
-    /// The entry has not been used since this time, or is [`USED`].
-    seen: u64,
+    /// The entry has not been used since. `None` if it has been used since the hand last came by.
+    unused_since: Option<Instant>,
 }
-
-/// In the place of a time: used since the hand last came by.
-const USED: u64 = u64::MAX;
 
 /// An entry that may go. The first in order goes first.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Candidate {
     worth: u64,
-    seen: u64,
+    unused_since: Instant,
     key: Key,
 }
 
 impl Candidate {
     /// Whether it carries nothing and was not in use of late: no need to look for a better one.
-    pub(super) fn is_spent(&self, now: u64) -> bool {
-        self.worth == 0 && self.seen < now
+    pub(super) fn is_spent(&self, now: Instant) -> bool {
+        self.worth == 0 && self.unused_since < now
     }
 }
 
@@ -52,7 +51,7 @@ impl<T: Entry> Shard<T> {
     /// Finds an entry and marks it as used.
     pub(super) fn touch(&mut self, key: Key) -> Option<Arc<T>> {
         let slot = &mut self.slots[*self.places.get(&key)?];
-        slot.seen = USED;
+        slot.unused_since = None;
         Some(Arc::clone(&slot.entry))
     }
 
@@ -70,23 +69,29 @@ impl<T: Entry> Shard<T> {
     }
 
     /// Adds an entry for a key that has none.
-    pub(super) fn insert(&mut self, key: Key, entry: Arc<T>, now: u64) {
+    pub(super) fn insert(&mut self, key: Key, entry: Arc<T>, now: Instant) {
         self.places.insert(key, self.slots.len());
         self.slots.push(Slot {
             key,
             entry,
-            seen: now,
+            unused_since: Some(now),
         });
     }
 
     /// Moves the hand over `slots` slots and takes out what nobody has used since `before`.
-    pub(super) fn expire(&mut self, slots: usize, before: Option<u64>, now: u64) -> Vec<Arc<T>> {
+    pub(super) fn expire(
+        &mut self,
+        slots: usize,
+        before: Option<Instant>,
+        now: Instant,
+    ) -> Vec<Arc<T>> {
         let mut gone = Vec::new();
         for _ in 0..slots.min(self.slots.len()) {
             let place = self.next();
             let slot = &mut self.slots[place];
-            slot.pass(now);
-            if before.is_some_and(|before| slot.seen <= before) && slot.worth().is_some() {
+            let unused_since = slot.pass(now);
+            let is_idle = before.is_some_and(|before| unused_since <= before);
+            if is_idle && slot.worth(now).is_some() {
                 gone.push(self.remove(place));
                 // The hand has yet to see what took the place.
                 self.hand = place;
@@ -97,7 +102,7 @@ impl<T: Entry> Shard<T> {
 
     /// Moves the hand over up to `slots` slots, fewer if it meets one that carries nothing, and
     /// returns the one that carries least. Counts the slots off.
-    pub(super) fn least(&mut self, slots: &mut usize, now: u64) -> Option<Candidate> {
+    pub(super) fn least(&mut self, slots: &mut usize, now: Instant) -> Option<Candidate> {
         let mut least: Option<Candidate> = None;
         for _ in 0..self.slots.len() {
             if *slots == 0 || least.is_some_and(|least| least.is_spent(now)) {
@@ -106,10 +111,10 @@ impl<T: Entry> Shard<T> {
             *slots -= 1;
             let place = self.next();
             let slot = &mut self.slots[place];
-            slot.pass(now);
-            let candidate = slot.worth().map(|worth| Candidate {
+            let unused_since = slot.pass(now);
+            let candidate = slot.worth(now).map(|worth| Candidate {
                 worth,
-                seen: slot.seen,
+                unused_since,
                 key: slot.key,
             });
             least = least.into_iter().chain(candidate).min();
@@ -118,11 +123,13 @@ impl<T: Entry> Shard<T> {
     }
 
     /// Takes a candidate out, unless it has been used or has come to carry more in the meantime.
-    pub(super) fn evict(&mut self, candidate: &Candidate) -> Option<Arc<T>> {
+    pub(super) fn evict(&mut self, candidate: &Candidate, now: Instant) -> Option<Arc<T>> {
         let place = *self.places.get(&candidate.key)?;
         let slot = &self.slots[place];
-        let stands = slot.seen == candidate.seen
-            && slot.worth().is_some_and(|worth| worth <= candidate.worth);
+        let stands = slot.unused_since == Some(candidate.unused_since)
+            && slot
+                .worth(now)
+                .is_some_and(|worth| worth <= candidate.worth);
         stands.then(|| self.remove(place))
     }
 
@@ -148,18 +155,16 @@ impl<T: Entry> Shard<T> {
 }
 
 impl<T: Entry> Slot<T> {
-    /// Puts the time in the place of the mark, if there is one.
-    fn pass(&mut self, now: u64) {
-        if self.seen == USED {
-            self.seen = now;
-        }
+    /// Dates the last use, if that is yet to be done.
+    fn pass(&mut self, now: Instant) -> Instant {
+        *self.unused_since.get_or_insert(now)
     }
 
     /// What would be lost with the entry. Nobody can come to hold an entry that only the map holds
     /// as long as its shard is locked.
-    fn worth(&self) -> Option<u64> {
+    fn worth(&self, now: Instant) -> Option<u64> {
         (Arc::strong_count(&self.entry) == 1)
-            .then(|| self.entry.worth())
+            .then(|| self.entry.worth(now))
             .flatten()
     }
 }
