@@ -81,19 +81,24 @@ impl Circuit {
         if word.mode() != Mode::Enforce {
             return None;
         }
-        let now = LazyCell::new(now);
-        let state = match word.state() {
-            // Probes that have hung for too long open the circuit.
-            State::HalfOpen if self.no_place() && self.nanos(*now) >= self.mark() => {
-                self.state(*now)
-            }
-            state => state,
-        };
-        match state {
-            State::Closed | State::ForcedClosed | State::Recovering => None,
+        match word.state() {
             State::ForcedOpen => Some(Refusal::default()),
-            State::Open => Refusal::open_for(self.until_mark(self.nanos(*now))),
+            State::Open => Refusal::open_for(self.until_mark(self.nanos(now()))),
+            State::HalfOpen if self.no_place() => self.foresee_without_a_place(now()),
+            State::Closed | State::HalfOpen | State::ForcedClosed | State::Recovering => None,
+        }
+    }
+
+    fn foresee_without_a_place(&self, now: Instant) -> Option<Refusal> {
+        let at = self.nanos(now);
+        if at < self.mark() {
+            return Some(Refusal::default());
+        }
+        // Probes that have hung for too long open the circuit.
+        match self.state(now) {
+            State::Open => Refusal::open_for(self.until_mark(at)),
             State::HalfOpen => self.no_place().then(Refusal::default),
+            _ => None,
         }
     }
 
