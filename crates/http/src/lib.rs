@@ -46,13 +46,16 @@
 //!
 //! By default it is over at the head of the response. With [`AtBodyEnd`], which `.grpc()` sets, it
 //! lasts until the body does: a permit is held for as long as a stream runs, and a failure in the
-//! trailers is a failure. What a client does with the body makes no difference to that it ends: read
-//! to the end, dropped half-way or never looked at.
+//! trailers is a failure. It ends whatever a client does with the body: read it to the end, or drop
+//! it at any time. As long as one is held unread the call is in flight, but what its head said
+//! against the service has been counted when it came. The head of a breaker's probe is its verdict;
+//! only where the head does not tell, as in gRPC, does the probe keep its place until the end.
 //!
 //! # Order
 //!
-//! [`RespondLayer`] is the outermost of our layers, since it leaves no error for those above it. Layers
-//! that change bodies go anywhere: ours ask nothing of a body but that it is one.
+//! [`RespondLayer`] is the outermost of our layers, since it leaves no error for those above it.
+//! What changes bodies or content types (compression, grpc-web) goes outside of it: the end of a
+//! body and its trailers are then those of the service, and a refusal is changed like any answer.
 //!
 //! # Errors
 //!

@@ -111,7 +111,8 @@ impl Registry {
     /// [`metrics`](https://docs.rs/metrics) recorder, and how things stand. Without a recorder, or
     /// with one that takes none of our gauges, it does nothing, and nothing is lost.
     ///
-    /// A handler of `/metrics` calls it first.
+    /// A handler of `/metrics` calls it first. The recorder itself must not: it is called under the
+    /// lock that makes each growth be written once.
     pub fn publish(&self) {
         self.shared.publisher.publish(|| self.snapshots());
     }

@@ -92,6 +92,26 @@ async fn a_client_that_reads_a_part_gives_its_verdicts() {
     .await;
 }
 
+#[tokio::test]
+async fn a_client_that_holds_bodies_unread_gives_its_verdicts() {
+    bounded(async {
+        let upstream = upstream(StatusCode::INTERNAL_SERVER_ERROR).await;
+        let layer = breaker().http().finish(AtBodyEnd).build();
+        let stack = ServiceBuilder::new().layer(layer.clone()).service(client());
+        let mut held = Vec::new();
+
+        for _ in 0..ENOUGH {
+            assert_eq!(layer.handle().state(), State::Closed);
+            let call = stack.clone().oneshot(get(&upstream.uri("/")));
+            held.push(call.await.unwrap());
+        }
+
+        assert_eq!(layer.handle().state(), State::Open);
+        assert_eq!(layer.handle().in_flight(), held.len());
+    })
+    .await;
+}
+
 /// Nobody polls a body of known length to its `None`: hyper's own server does not, for one.
 #[tokio::test]
 async fn a_body_of_known_length_ends_its_call_with_its_last_frame() {

@@ -1,6 +1,8 @@
 use std::error::Error;
+use std::time::Duration;
 
 use futures_util::StreamExt;
+use tokio::task::yield_now;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint, Server as GrpcServer};
 use tower::ServiceBuilder;
@@ -113,6 +115,38 @@ async fn streams_that_are_dropped_before_their_status_do_not_vote() {
         assert_eq!(layer.handle().state(), State::Closed);
         assert_eq!(layer.handle().snapshot().standing.calls, 0);
         assert_eq!(layer.handle().in_flight(), 0);
+    })
+    .await;
+}
+
+/// The status of a probe is in the trailers, after a head that tells nothing.
+#[tokio::test]
+async fn a_good_status_in_the_trailers_closes_it_again() {
+    bounded(async {
+        let heard = Counter::default();
+        let upstream = upstream(&heard).await;
+        let layer = breaker()
+            .grpc()
+            .open_for(Duration::from_millis(1))
+            .half_open_timeout(Duration::from_secs(3600))
+            .half_open_calls(1)
+            .close_after(2)
+            .start(State::Open)
+            .build();
+        let stack = ServiceBuilder::new()
+            .layer(layer.clone())
+            .service(channel(&upstream));
+        let mut client = EchoClient::new(stack);
+
+        // It is refused until the open time is over.
+        while client.unary(word("hello")).await.is_err() {
+            yield_now().await;
+        }
+        assert_eq!(layer.handle().state(), State::HalfOpen);
+        client.unary(word("hello")).await.unwrap();
+
+        assert_eq!(layer.handle().state(), State::Closed);
+        assert_eq!(heard.get(), 2);
     })
     .await;
 }
