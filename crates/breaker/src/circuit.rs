@@ -9,13 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::Pending;
+use watertight_core::{Pending, nanos};
 use watertight_metrics::Reporter;
 
 use crate::counts::{Count, Counts};
 use crate::locked::Locked;
 use crate::open_time::OpenTime;
-use crate::phase::{Control, Phase, nanos};
+use crate::phase::{Control, Phase};
 use crate::rules::{Rules, SharedRules};
 use crate::sync::{AtomicU32, AtomicU64, Mutex, unpoisoned};
 use crate::word::Word;

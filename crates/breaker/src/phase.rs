@@ -1,6 +1,4 @@
-use std::time::Duration;
-
-use watertight_core::Mode;
+use watertight_core::{Mode, nanos};
 use watertight_metrics::StateChange;
 
 use crate::open_time::OpenTime;
@@ -86,13 +84,4 @@ impl Control {
             until: start.saturating_add(nanos(time)),
         }
     }
-}
-
-/// Returns the nanoseconds of `duration`, as many as there can be at most. In one word: the two of
-/// [`Duration::as_nanos`] are dear.
-pub(crate) fn nanos(duration: Duration) -> u64 {
-    duration
-        .as_secs()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(duration.subsec_nanos().into())
 }

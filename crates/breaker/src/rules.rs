@@ -2,10 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{Failure, Pending, Tally};
+use watertight_core::{Failure, Pending, Tally, nanos};
 
 use crate::BreakerConfig;
-use crate::phase::nanos;
 #[cfg(watertight_loom)]
 use {
     crate::sync::{AtomicU32, unpoisoned},

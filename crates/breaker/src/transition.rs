@@ -6,11 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{Mode, Standing};
+use watertight_core::{Mode, Standing, nanos};
 use watertight_metrics::{Figures, StateChange};
 
 use crate::circuit::Circuit;
-use crate::phase::{Control, Phase, nanos};
+use crate::phase::{Control, Phase};
 use crate::rules::Rules;
 use crate::trip::{Cause, figures, may_trip_on_success};
 use crate::word::Word;

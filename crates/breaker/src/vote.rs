@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{FailureKind, Mode, Outcome, Recorded};
+use watertight_core::{FailureKind, Mode, Outcome, Recorded, nanos};
 
 use crate::State;
 use crate::circuit::Circuit;
 use crate::counts::Count;
 use crate::permit::Permit;
-use crate::phase::{Phase, nanos};
+use crate::phase::Phase;
 use crate::probes::Decision;
 use crate::trip::{Cause, may_trip_on_success, trips};
 use crate::verdict::Verdict;

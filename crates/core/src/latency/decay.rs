@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::scale::nanos;
+use crate::nanos;
 
 /// How samples fade: what is recorded now weighs twice as much as what was recorded a half-life
 /// ago.

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use crate::nanos;
+
 /// How many buckets there are.
 pub(super) const BUCKETS: usize = (u64::BITS - BITS + 1) as usize * PER_OCTAVE;
 
@@ -31,14 +33,6 @@ pub(super) fn duration_of(bucket: usize) -> Duration {
     Duration::from_nanos(mean as u64)
 }
 
-/// Returns the nanoseconds of a duration, as many as there is room for.
-pub(super) fn nanos(duration: Duration) -> u64 {
-    duration
-        .as_secs()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(duration.subsec_nanos().into())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -52,7 +46,6 @@ mod tests {
 
         assert_eq!(bucket_of(Duration::from_nanos(u64::MAX)), BUCKETS - 1);
         assert_eq!(bucket_of(Duration::MAX), BUCKETS - 1);
-        assert_eq!(nanos(Duration::MAX), u64::MAX);
     }
 
     #[test]

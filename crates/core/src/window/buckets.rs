@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::run::FailureRun;
 use super::standing::{Record, Recorded, Run, Standing, THOUSAND};
 use super::sync::{AtomicI64, AtomicU32, AtomicU64};
+use crate::nanos;
 
 /// The calls of the last so long, in buckets of equal time.
 ///
@@ -188,8 +189,4 @@ fn is_reached(word: u64, number: u64) -> bool {
 
 fn tag(word: u64) -> u32 {
     (word >> TAG) as u32
-}
-
-fn nanos(duration: Duration) -> u64 {
-    duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::run::FailureRun;
 use super::standing::{Record, Recorded, Run, Standing, THOUSAND};
 use super::sync::{AtomicU32, AtomicU64};
+use crate::nanos;
 
 /// All calls, each counting half as much with every half-life that has passed since.
 ///
@@ -159,8 +160,4 @@ fn sum(word: u64) -> f32 {
 
 fn at(word: u64) -> u32 {
     (word >> 32) as u32
-}
-
-fn nanos(duration: Duration) -> u64 {
-    duration.as_nanos().try_into().unwrap_or(u64::MAX)
 }
