@@ -1,46 +1,35 @@
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::progress::{MAX_POSITIONS, Progress};
 use super::run::FailureRun;
 use super::standing::{Record, Recorded, Run, Standing, THOUSAND};
-use super::sync::{AtomicU32, AtomicU64};
-use crate::nanos;
+use super::sync::AtomicU64;
 
 /// All calls, each counting half as much with every half-life that has passed since.
-///
-/// Time is in ticks, of which a half-life has [`TICKS`]. A new generation is a leap in their
-/// numbers.
 #[derive(Debug)]
 pub(super) struct Decaying {
-    epoch: Instant,
-    half_life: u64,
-    generation: AtomicU32,
-    /// The generation that ticks are counted from.
-    first: u32,
+    progress: Progress,
     run: FailureRun,
     calls: Fading,
     weight: Fading,
     slow: Fading,
 }
 
-const TICKS: u64 = 256;
+/// How many steps a half-life has.
+const STEPS: u32 = 256;
 
-/// How far a generation leaps. What is so old counts nothing any more.
-const LEAP: u32 = 1 << 15;
+/// After how many steps nothing is left of a sum.
+const GONE: u64 = 64 * STEPS as u64;
 
-/// How much later than a tick a sum may be to be told from an earlier one. The larger part of all
-/// ticks is for earlier ones, since a window may be idle for long.
-const LATEST: u32 = 1 << 24;
+const _: () = assert!(MAX_POSITIONS.is_multiple_of(GONE) && MAX_POSITIONS >= 16 * GONE);
 
 impl Decaying {
     pub(super) fn new(half_life: Duration, generation: u32, epoch: Instant) -> Self {
         Self {
-            epoch,
-            half_life: nanos(half_life).max(1),
-            generation: AtomicU32::new(generation),
-            first: generation,
+            progress: Progress::new(half_life / STEPS, GONE, generation, epoch),
             run: FailureRun::new(generation),
             calls: Fading::default(),
             weight: Fading::default(),
@@ -49,23 +38,19 @@ impl Decaying {
     }
 
     pub(super) fn begin(&self, generation: u32, now: Instant) {
-        self.generation.store(generation, Release);
         self.run.begin(generation);
-        let tick = self.tick(generation, now);
-        for fading in [&self.calls, &self.weight, &self.slow] {
-            fading.empty(tick);
-        }
+        self.progress.begin(generation, now, self.refresh());
     }
 
     pub(super) fn record(&self, generation: u32, record: &Record, now: Instant) -> Recorded {
-        if self.generation.load(Acquire) != generation {
+        let Some(position) = self.progress.position(generation, now, self.refresh()) else {
             return Recorded::Stale;
-        }
-        let tick = self.tick(generation, now);
+        };
         let weight = record.thousandths() as f32 / THOUSAND as f32;
         let slow = f32::from(u8::from(record.slow));
-        let counted =
-            self.calls.add(tick, 1.0) && self.weight.add(tick, weight) && self.slow.add(tick, slow);
+        let counted = self.calls.add(position, 1.0)
+            && self.weight.add(position, weight)
+            && self.slow.add(position, slow);
         if !counted {
             return Recorded::Stale;
         }
@@ -74,12 +59,15 @@ impl Decaying {
             Run::Break => self.run.cut(generation),
             Run::Keep => {}
         }
-        Recorded::Standing(self.standing(now))
+        Recorded::Standing(self.at(position))
     }
 
     pub(super) fn standing(&self, now: Instant) -> Standing {
-        let tick = self.tick(self.generation.load(Acquire), now);
-        let exact = self.calls.at(tick);
+        self.at(self.progress.latest(now, self.refresh()))
+    }
+
+    fn at(&self, position: u64) -> Standing {
+        let exact = self.calls.at(position);
         let calls = exact.round();
         let scaled = |part: f64| {
             if calls > 0.0 {
@@ -90,74 +78,85 @@ impl Decaying {
         };
         Standing {
             calls: calls as u64,
-            failures: (scaled(self.weight.at(tick)) * THOUSAND).round() / THOUSAND,
-            slow: scaled(self.slow.at(tick)).round() as u64,
+            failures: (scaled(self.weight.at(position)) * THOUSAND).round() / THOUSAND,
+            slow: scaled(self.slow.at(position)).round() as u64,
             consecutive_failures: self.run.count(),
         }
     }
 
-    fn tick(&self, generation: u32, now: Instant) -> u32 {
-        let elapsed = nanos(now.saturating_duration_since(self.epoch));
-        let ticks = u128::from(elapsed) * u128::from(TICKS) / u128::from(self.half_life);
-        let leaps = generation.wrapping_sub(self.first).wrapping_mul(LEAP);
-        (ticks as u32).wrapping_add(leaps)
+    /// Fades the sums whenever as much time has passed as they take to be gone. So none stays
+    /// behind for so long that its position looks new, though nothing is added to it.
+    fn refresh(&self) -> impl Fn(u64, u64) {
+        |position, steps| {
+            let next = self.progress.after(position, steps);
+            if next / GONE != position / GONE {
+                for fading in [&self.calls, &self.weight, &self.slow] {
+                    fading.refresh(next);
+                }
+            }
+        }
     }
 }
 
-/// A sum that fades, and the tick that it stands at.
+/// A sum that fades, and the position that it stands at.
 #[derive(Debug, Default)]
 struct Fading(AtomicU64);
 
 impl Fading {
-    /// Adds `count`. Returns false if the sum is of a later generation. A tick that is only a
-    /// little earlier than the sum's counts as the same.
-    fn add(&self, tick: u32, count: f32) -> bool {
+    /// Adds `count`. Returns false if the sum is of a later generation, or of so much later that
+    /// nothing would be left of it. At a sum that is less far ahead it counts as the sum does.
+    fn add(&self, position: u64, count: f32) -> bool {
         if count == 0.0 {
             return true;
         }
-        let added = |word| match ahead(word, tick) {
-            Some(ahead) if ahead > LEAP / 2 => None,
+        let added = |word| match ahead(word, position) {
+            Some(GONE..) => None,
             Some(_) => Some(word_of(at(word), sum(word) + count)),
-            None => Some(word_of(
-                tick,
-                (faded_to(word, tick) + f64::from(count)) as f32,
-            )),
+            None => Some(word_of(position, faded_to(word, position) + count)),
         };
         self.0.fetch_update(AcqRel, Acquire, added).is_ok()
     }
 
-    fn at(&self, tick: u32) -> f64 {
-        faded_to(self.0.load(Acquire), tick)
+    fn at(&self, position: u64) -> f64 {
+        faded_to(self.0.load(Acquire), position).into()
     }
 
-    fn empty(&self, tick: u32) {
-        self.0.store(word_of(tick, 0.0), Release);
+    /// Brings the sum to `position`, unless it stands there or further.
+    fn refresh(&self, position: u64) {
+        let refreshed = |word| {
+            ahead(word, position)
+                .is_none()
+                .then(|| word_of(position, faded_to(word, position)))
+        };
+        // An error is a sum that stands there already.
+        let _ = self.0.fetch_update(AcqRel, Acquire, refreshed);
     }
 }
 
-/// Returns what is left of the sum at `tick`.
-fn faded_to(word: u64, tick: u32) -> f64 {
-    let ticks = match ahead(word, tick) {
-        Some(_) => 0,
-        None => tick.wrapping_sub(at(word)),
-    };
-    f64::from(sum(word)) * (-f64::from(ticks) / TICKS as f64).exp2()
+/// Returns what is left of the sum at `position`.
+fn faded_to(word: u64, position: u64) -> f32 {
+    if ahead(word, position).is_some() {
+        return sum(word);
+    }
+    let steps = position.wrapping_sub(at(word)) % MAX_POSITIONS;
+    let left = (-(steps as f64) / f64::from(STEPS)).exp2();
+    (f64::from(sum(word)) * left) as f32
 }
 
-/// Returns by how much the sum of `word` is ahead of `tick`, if it is.
-fn ahead(word: u64, tick: u32) -> Option<u32> {
-    let ahead = at(word).wrapping_sub(tick);
-    (0 < ahead && ahead < LATEST).then_some(ahead)
+/// Returns how far the sum of `word` is ahead of `position`, if it is not behind.
+fn ahead(word: u64, position: u64) -> Option<u64> {
+    let ahead = at(word).wrapping_sub(position) % MAX_POSITIONS;
+    (ahead < MAX_POSITIONS / 2).then_some(ahead)
 }
 
-fn word_of(tick: u32, sum: f32) -> u64 {
-    u64::from(tick) << 32 | u64::from(sum.to_bits())
+fn word_of(position: u64, sum: f32) -> u64 {
+    position << 32 | u64::from(sum.to_bits())
 }
 
 fn sum(word: u64) -> f32 {
     f32::from_bits(word as u32)
 }
 
-fn at(word: u64) -> u32 {
-    (word >> 32) as u32
+fn at(word: u64) -> u64 {
+    word >> 32
 }

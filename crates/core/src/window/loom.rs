@@ -1,13 +1,17 @@
-//! Models of what threads do to a ring at once. Each is run in every order there is.
+//! Models of what threads do to a window at once. Each is run in every order there is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use loom::model::Builder;
 use loom::thread;
+use tokio::time::Instant;
 
+use super::Window;
 use super::pending::Pending;
 use super::ring::Ring;
 use super::standing::{Record, Recorded, Run, Standing};
+use super::tally::Tally;
 
 const SLOW: Record = Record {
     weight: 0.25,
@@ -182,5 +186,77 @@ fn a_full_round_is_settled_once() {
         thread.join().unwrap();
 
         assert_eq!(total_is_content(&both).calls, 2);
+    });
+}
+
+const SHORT: Duration = Duration::from_millis(100);
+
+/// In 2^32 steps of the window, more or less, its marks would look as they did.
+const REST: Duration = Duration::from_secs(20 * 86_400);
+
+/// Checks `model` for each of the timed windows, which has a failure in it that was at the start.
+fn check_timed(model: impl Fn(&Arc<Tally>, Instant) + Send + Sync + Copy + 'static) {
+    for window in [Window::time(2 * SHORT).buckets(2), Window::decay(SHORT)] {
+        check(move || {
+            let start = Instant::now();
+            let tally = Arc::new(Tally::single(window, 0, start));
+            tally.record(0, Record::FAILURE, || start);
+            model(&tally, start);
+        });
+    }
+}
+
+#[test]
+fn two_records_after_a_rest_are_both_counted_and_nothing_else() {
+    check_timed(|tally, start| {
+        let other = Arc::clone(tally);
+        let later = start + REST;
+
+        let thread = thread::spawn(move || other.record(0, Record::FAILURE, || later));
+        tally.record(0, Record::FAILURE, || later);
+        assert_ne!(thread.join().unwrap(), Recorded::Stale);
+
+        let standing = tally.standing(later);
+        assert_eq!((standing.calls, standing.failures), (2, 2.0));
+    });
+}
+
+#[test]
+fn a_record_is_counted_though_others_see_the_window_move_on() {
+    check_timed(|tally, start| {
+        let other = Arc::clone(tally);
+        let later = start + REST;
+
+        let thread = thread::spawn(move || {
+            let _ = other.standing(later);
+        });
+        let recorded = tally.record(0, Record::FAILURE, || later + SHORT / 100);
+        assert_ne!(recorded, Recorded::Stale);
+        thread.join().unwrap();
+
+        let standing = tally.standing(later + SHORT / 100);
+        assert_eq!((standing.calls, standing.failures), (1, 1.0));
+    });
+}
+
+#[test]
+fn nothing_of_an_earlier_generation_counts_in_a_timed_window() {
+    check_timed(|tally, start| {
+        let other = Arc::clone(tally);
+
+        let thread = thread::spawn(move || {
+            other.record(0, SLOW, || start + SHORT);
+        });
+        tally.begin(1, start);
+        let recorded = tally.record(1, Record::FAILURE, || start);
+        assert_ne!(recorded, Recorded::Stale);
+        thread.join().unwrap();
+
+        let standing = tally.standing(start);
+        assert_eq!(
+            (standing.calls, standing.failures, standing.slow),
+            (1, 1.0, 0)
+        );
+        assert_eq!(standing.consecutive_failures, 1);
     });
 }

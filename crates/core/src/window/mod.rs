@@ -9,6 +9,7 @@ mod decay;
 #[cfg(all(test, watertight_loom))]
 mod loom;
 mod pending;
+mod progress;
 mod ring;
 mod run;
 mod setting;

@@ -131,9 +131,11 @@ mod tests {
 
     use super::super::standing::Run;
     use super::*;
+    use crate::nanos;
 
     const SECOND: Duration = Duration::from_secs(1);
     const MS: Duration = Duration::from_millis(1);
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
     fn standing(recorded: Recorded) -> Standing {
         match recorded {
@@ -201,6 +203,113 @@ mod tests {
                 let again = standing(tally.record(0, Record::SUCCESS, || later));
                 assert_eq!((again.calls, again.failures), (1, 0.0));
             }
+        }
+    }
+
+    /// Rests of about so many steps of the window as some number of bits can count.
+    fn long_rests(step: Duration) -> impl Iterator<Item = Duration> {
+        [10, 14, 19, 20, 24, 28, 31, 32]
+            .into_iter()
+            .flat_map(move |bits| {
+                let rest = step * 8 * (1 << (bits - 3));
+                [-65_000, -1_025, -1, 0, 1, 1_025, 65_000].map(|steps: i32| {
+                    let some = step * steps.unsigned_abs();
+                    if steps < 0 {
+                        rest.saturating_sub(some)
+                    } else {
+                        rest + some
+                    }
+                })
+            })
+    }
+
+    /// Windows that are empty after `.1` steps of `.0`, in the shortest steps that there are.
+    fn windows_of_short_steps() -> [(Window, Duration, u32); 4] {
+        let half_life = Window::MIN_HALF_LIFE;
+        [
+            (Window::time(MS).buckets(1), MS, 1),
+            (Window::time(7 * MS).buckets(7), MS, 7),
+            (Window::time(SECOND).buckets(1_000), MS, 1_000),
+            (Window::decay(half_life), half_life / 256, 64 * 256),
+        ]
+    }
+
+    const SLOW_FAILURE: Record = Record {
+        slow: true,
+        ..Record::FAILURE
+    };
+
+    #[test]
+    fn what_was_before_a_long_rest_is_gone_and_what_comes_after_counts() {
+        let start = Instant::now();
+        for (window, step, empty_after) in windows_of_short_steps() {
+            for rest in long_rests(step).filter(|rest| *rest >= empty_after * step) {
+                let tally = Tally::new(window, 0, start);
+                let mut now = start;
+                for _ in 0..3 {
+                    tally.record(0, SLOW_FAILURE, || now);
+                    now += rest;
+
+                    let first = standing(tally.record(0, Record::FAILURE, || now));
+                    assert_eq!(
+                        (first.calls, first.failures),
+                        (1, 1.0),
+                        "{window:?} {rest:?}"
+                    );
+                    assert_eq!(first.slow, 0);
+
+                    now += rest;
+                    let rested = tally.standing(now);
+                    assert_eq!(
+                        (rested.calls, rested.failures),
+                        (0, 0.0),
+                        "{window:?} {rest:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_generation_that_begins_after_a_long_rest_is_empty_and_its_own() {
+        let start = Instant::now();
+        for (window, step, _) in windows_of_short_steps() {
+            for rest in long_rests(step) {
+                let tally = Tally::new(window, 0, start);
+                let mut now = start;
+                for generation in 1..4 {
+                    tally.record(generation - 1, SLOW_FAILURE, || now);
+                    now += rest;
+
+                    tally.begin(generation, now);
+
+                    let late = tally.record(generation - 1, Record::FAILURE, || now);
+                    assert_eq!(late, Recorded::Stale);
+                    assert_eq!(tally.standing(now), Standing::default());
+                    let first = standing(tally.record(generation, Record::FAILURE, || now));
+                    assert_eq!(
+                        (first.calls, first.failures),
+                        (1, 1.0),
+                        "{window:?} {rest:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn failures_do_not_come_back_after_weeks_of_successes() {
+        let start = Instant::now();
+        let tally = Tally::new(Window::decay(Window::MIN_HALF_LIFE), 0, start);
+        for _ in 0..1_000 {
+            tally.record(0, SLOW_FAILURE, || start);
+        }
+
+        // Just so long that successes alone keep it busy.
+        let pause = 60 * Window::MIN_HALF_LIFE;
+        for pauses in 1..300_000 {
+            let now = standing(tally.success(0, || start + pauses * pause));
+            assert_eq!((now.calls, now.failures, now.slow), (1, 0.0, 0), "{pauses}");
         }
     }
 
@@ -417,6 +526,7 @@ mod tests {
         Begin,
         Forward(u32),
         Back(u32),
+        Rest(u32, i32),
         Look,
     }
 
@@ -439,8 +549,18 @@ mod tests {
             1 => Just(Step::Begin),
             3 => (0..3_000_u32).prop_map(Step::Forward),
             1 => (0..3_000_u32).prop_map(Step::Back),
+            1 => (10..33_u32, -2..3_i32).prop_map(|(bits, more)| Step::Rest(bits, more)),
             2 => Just(Step::Look),
         ]
+    }
+
+    /// Returns the nanoseconds that a timed window goes on in.
+    fn step_of(window: Window) -> u64 {
+        match window.kind {
+            Kind::Calls(_) => 1,
+            Kind::Time { span, buckets } => nanos(span / buckets),
+            Kind::Decay(half_life) => nanos(half_life / 256),
+        }
     }
 
     /// Runs `steps` on both and compares what they say after each.
@@ -478,9 +598,15 @@ mod tests {
                     tally.begin(plain.generation, now);
                 }
                 Step::Forward(ms) => now += ms * MS,
-                // The model of a decaying window goes by the latest time that it has seen.
-                Step::Back(_) if matches!(window.kind, Kind::Decay(_)) => {}
                 Step::Back(ms) => now = now.checked_sub(ms * MS).map_or(start, |t| t.max(start)),
+                Step::Rest(bits, more) => {
+                    let steps = (1_u64 << bits).saturating_add_signed(more.into());
+                    let rested = now + Duration::from_nanos(step_of(window) * steps);
+                    // All time that can be counted is five centuries.
+                    if rested - start < 100 * YEAR {
+                        now = rested;
+                    }
+                }
                 Step::Look => {}
             }
 
@@ -515,9 +641,10 @@ mod tests {
         #[test]
         fn a_window_of_time_is_as_the_plain_one(
             buckets in 1..12_u32,
+            width in 1..3_000_u32,
             steps in vec(step(), 1..80),
         ) {
-            compare(Window::time(10 * SECOND).buckets(buckets), steps)?;
+            compare(Window::time(buckets * width * MS).buckets(buckets), steps)?;
         }
 
         #[test]
