@@ -33,11 +33,13 @@ impl Fading {
         }
     }
 
-    /// Adds a sample to a weight of another epoch. The later of the two is the one it is kept in.
+    /// Adds a sample to a weight of another epoch. The later of the two is the one it is kept in,
+    /// but no weight is of no epoch.
     #[cold]
     fn renew(&self, moment: Moment) {
         let added = |word| {
             let (kept, added, epoch) = match age(word, moment.epoch) {
+                _ if weight(word) == 0 => (0, moment.weight, moment.epoch),
                 age @ 0.. => (fade(weight(word), age), moment.weight, moment.epoch),
                 age => (weight(word), fade(moment.weight, -age), word >> WEIGHT_BITS),
             };
@@ -131,6 +133,23 @@ mod tests {
 
         fading.add(moment(6));
         assert_eq!(fading.at(6), FULL / 2 + UNIT);
+    }
+
+    #[test]
+    fn the_first_sample_counts_in_any_epoch() {
+        for epoch in [
+            1,
+            MEMORY - 1,
+            MEMORY,
+            MEMORY + 1,
+            2 * MEMORY - 1,
+            2 * MEMORY,
+        ] {
+            let fading = Fading::default();
+            fading.add(moment(epoch));
+
+            assert_eq!(fading.at(epoch), UNIT, "{epoch}");
+        }
     }
 
     #[test]

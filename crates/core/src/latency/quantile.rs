@@ -95,21 +95,16 @@ impl Quantile {
     }
 
     fn tidy(&self, epoch: u64) {
-        let tidied = self.tidied.load(Ordering::Relaxed);
+        let tidied = self.tidied.load(Ordering::Acquire);
         if epoch.saturating_sub(tidied) >= TIDY_EVERY {
             self.forget(tidied, epoch);
         }
     }
 
-    /// Empties the buckets in which nothing is left, before their epochs look recent again.
+    /// Empties the buckets in which nothing is left, before their epochs look recent again. Nobody
+    /// reads them until somebody is done.
     #[cold]
     fn forget(&self, tidied: u64, epoch: u64) {
-        let mine =
-            self.tidied
-                .compare_exchange(tidied, epoch, Ordering::Relaxed, Ordering::Relaxed);
-        if mine.is_err() {
-            return;
-        }
         let all = epoch - tidied >= 2 * TIDY_EVERY;
         for bucket in &self.buckets {
             if all {
@@ -119,6 +114,7 @@ impl Quantile {
                 bucket.forget(epoch);
             }
         }
+        self.tidied.fetch_max(epoch, Ordering::Release);
     }
 }
 
@@ -218,6 +214,25 @@ mod tests {
         assert!(quantile.value(0.5, now + 8 * epoch).is_some());
         for epochs in [10, 100, 1 << 20, 1 << 23, 1 << 24, 1 << 25] {
             assert_eq!(quantile.value(0.5, now + epochs * epoch), None, "{epochs}");
+        }
+    }
+
+    #[test]
+    fn the_first_sample_after_a_long_rest_is_the_only_one() {
+        let shortest = Duration::from_micros(100);
+        let now = Instant::now();
+        for bits in 7..33 {
+            for more in [0, 1, 2, 3, 41] {
+                let rested = now + shortest * (1 << (bits - 1)) * 2 + shortest * more;
+                let quantile = Quantile::new(shortest, now);
+                quantile.record(1_000 * MS, now);
+
+                quantile.record(MS, rested);
+
+                assert!(near(quantile.value(1.0, rested), MS), "{bits} {more}");
+                let weight = quantile.weight(rested);
+                assert!((0.9..1.1).contains(&weight), "{bits} {more} {weight}");
+            }
         }
     }
 
