@@ -475,6 +475,20 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_expires_after_a_rest_of_centuries_too() {
+        let years = 365 * 86_400 * SECOND;
+        for rest in [IDLE, years, 500 * years, 1_000 * years] {
+            let (keyed, now) = keyed(100);
+            insert(&keyed, 1, now, Some(0));
+
+            insert(&keyed, 2, now + rest, Some(0));
+            keyed.sweep(now + rest);
+
+            assert!(!has(&keyed, 1) && has(&keyed, 2), "{rest:?}");
+        }
+    }
+
+    #[test]
     fn new_keys_let_idle_ones_expire() {
         let (keyed, mut now) = keyed(10_000);
         for key in 0..1_000 {
