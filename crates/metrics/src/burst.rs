@@ -19,7 +19,7 @@ impl Burst {
                 .quiet_until
                 .compare_exchange(
                     quiet_until,
-                    at + SECOND,
+                    at.saturating_add(SECOND),
                     Ordering::Relaxed,
                     Ordering::Relaxed,
                 )

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, enabled, info, warn};
-use watertight_core::{Key, Mode, Name, Reason};
+use watertight_core::{Key, Mode, Name, Reason, nanos};
 
 use crate::burst::Burst;
 use crate::event::What;
@@ -204,8 +204,7 @@ impl Reporter {
     }
 
     fn at(&self, now: Instant) -> u64 {
-        let elapsed = now.saturating_duration_since(self.shared.epoch);
-        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX / 2)
+        nanos(now.saturating_duration_since(self.shared.epoch))
     }
 }
 
