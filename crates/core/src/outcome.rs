@@ -52,6 +52,9 @@ pub struct Failure {
     pub weight: f32,
     /// How long the service asked to be left alone.
     pub retry_after: Option<Duration>,
+    /// Whether the service wants to be asked again after exactly `retry_after`, as a pushback of
+    /// gRPC does, and not just no earlier.
+    pub exact: bool,
     /// Whether the same request may well succeed if it is sent again. Whether that is *safe* is
     /// [`Repeat`](crate::Repeat)'s to say.
     pub retryable: bool,
@@ -78,6 +81,7 @@ impl Failure {
                 _ => 1.0,
             },
             retry_after: None,
+            exact: false,
             retryable: !matches!(kind, FailureKind::Client | FailureKind::Rejected),
         }
     }
@@ -93,6 +97,14 @@ impl Failure {
     #[must_use]
     pub const fn retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
+        self
+    }
+
+    /// Sets after exactly how long the service wants to be asked again, if at all.
+    #[must_use]
+    pub const fn pushback(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self.exact = true;
         self
     }
 

@@ -22,6 +22,10 @@ pub trait Repeat<Req> {
 
     /// Makes the request once more, if that is still possible.
     fn again(&self, kept: &Self::Kept) -> Option<Self::Request>;
+
+    /// Makes the request that is sent where no repeat is possible whatever comes, and nothing needs
+    /// to be kept.
+    fn once(&self, request: Req) -> Self::Request;
 }
 
 /// Every request may be repeated.
@@ -40,6 +44,10 @@ impl<Req: Clone> Repeat<Req> for Always {
     fn again(&self, kept: &Req) -> Option<Req> {
         Some(kept.clone())
     }
+
+    fn once(&self, request: Req) -> Req {
+        request
+    }
 }
 
 /// No request may be repeated.
@@ -56,6 +64,10 @@ impl<Req> Repeat<Req> for Never {
 
     fn again(&self, kept: &Self::Kept) -> Option<Req> {
         match *kept {}
+    }
+
+    fn once(&self, request: Req) -> Req {
+        request
     }
 }
 
@@ -94,6 +106,10 @@ where
 
     fn again(&self, kept: &Req) -> Option<Req> {
         Some(kept.clone())
+    }
+
+    fn once(&self, request: Req) -> Req {
+        request
     }
 }
 

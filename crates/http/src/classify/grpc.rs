@@ -198,7 +198,7 @@ fn hinted(failure: Failure, headers: &HeaderMap) -> Failure {
         .get(GRPC_PUSHBACK)
         .map(|value| pushback(value.as_bytes()))
     {
-        Some(Some(after)) => failure.retry_after(Some(after)),
+        Some(Some(after)) => failure.pushback(after),
         Some(None) => failure.retryable(false),
         None => failure.retry_after(retry_after(headers, SystemTime::now)),
     }
@@ -382,7 +382,7 @@ mod tests {
         for (value, millis) in [("0", 0), ("1000", 1000), ("2147483647", 2_147_483_647)] {
             let pairs = [("grpc-status", "14"), ("grpc-retry-pushback-ms", value)];
             let expected = Failure::new(Overloaded)
-                .retry_after(Some(Duration::from_millis(millis)))
+                .pushback(Duration::from_millis(millis))
                 .into();
             assert_eq!(in_trailers(&pairs), expected, "{value}");
             assert_eq!(
