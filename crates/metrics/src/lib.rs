@@ -82,6 +82,6 @@ pub use registry::Registry;
 pub use reporter::Reporter;
 pub use signals::{Signals, SignalsBuilder, SignalsCall, SignalsHandle, SignalsLayer};
 pub use snapshot::{
-    CallCounts, DurationCounts, InstanceSnapshot, LatencySnapshot, RejectionCount, Snapshot,
-    StateSnapshot, TransitionCount,
+    CallCounts, DurationCounts, InstanceSnapshot, LatencySnapshot, PatternCount, RejectionCount,
+    Snapshot, StateSnapshot, TransitionCount,
 };

@@ -31,6 +31,16 @@ pub(crate) fn describe(recorder: &dyn Recorder) {
         (REJECTIONS, "Calls that a layer refused, by reason"),
         (KEYS_EVICTED, "Keys that had to go for new ones"),
         ("watertight_breaker_transitions_total", "Changes of state"),
+        ("watertight_retries_total", "Attempts after the first"),
+        (
+            "watertight_retry_budget_exhausted_total",
+            "Retries for which there was no budget",
+        ),
+        (
+            "watertight_retries_given_up_total",
+            "Failed calls that were not retried, by reason",
+        ),
+        ("watertight_hedges_total", "Hedged calls, by who won"),
     ] {
         recorder.describe_counter(name.into(), Some(Unit::Count), what.into());
     }

@@ -137,6 +137,10 @@ impl Totals {
             let labels = [layer[1], ("from", change.from), ("to", change.to)];
             count(names::transitions(kind), &labels, change.count);
         }
+        for own in &instance.counts {
+            let labels: Vec<_> = [layer[1]].into_iter().chain(own.label).collect();
+            count(own.metric, &labels, own.count);
+        }
         if let Some(evicted) = instance.keys_evicted {
             count(names::KEYS_EVICTED, &layer, evicted);
         }

@@ -33,6 +33,9 @@ pub struct InstanceSnapshot {
     pub rejections: Vec<RejectionCount>,
     /// How often it has changed from one state to another.
     pub transitions: Vec<TransitionCount>,
+    /// What its pattern counts besides, such as retries.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub counts: Vec<PatternCount>,
     /// How many calls have passed and not ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_flight: Option<u64>,
@@ -73,6 +76,7 @@ impl InstanceSnapshot {
             calls: CallCounts::default(),
             rejections: Vec::new(),
             transitions: Vec::new(),
+            counts: Vec::new(),
             in_flight: None,
             limit: None,
             queue_depth: None,
@@ -104,6 +108,12 @@ impl InstanceSnapshot {
             let mut before = earlier.transitions.iter();
             let before = before.find(|before| (before.from, before.to) == (change.from, change.to));
             change.count -= before.map_or(0, |before| before.count).min(change.count);
+        }
+        since.counts.clone_from(&self.counts);
+        for own in &mut since.counts {
+            let mut before = earlier.counts.iter();
+            let before = before.find(|it| (it.metric, it.label) == (own.metric, own.label));
+            own.count -= before.map_or(0, |before| before.count).min(own.count);
         }
         since.durations.clone_from(&self.durations);
         for (duration, count) in since.durations.iter_mut().flat_map(|counts| &mut counts.0) {
@@ -198,6 +208,18 @@ pub struct TransitionCount {
     /// The state after.
     pub to: &'static str,
     /// How often.
+    pub count: u64,
+}
+
+/// What only one pattern counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+pub struct PatternCount {
+    /// The name of the counter in metrics, such as `watertight_retries_total`. Its labels are
+    /// `name` and `label`.
+    pub metric: &'static str,
+    /// What tells it from others of its name, such as `winner` and `hedge`.
+    pub label: Option<(&'static str, &'static str)>,
+    /// How many.
     pub count: u64,
 }
 

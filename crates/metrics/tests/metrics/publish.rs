@@ -13,7 +13,7 @@ use tokio::time::advance;
 use tokio_test::assert_pending;
 use tokio_test::task::spawn;
 use watertight_core::{Mode, Reason};
-use watertight_metrics::{DurationCounts, Registry, RejectionCount};
+use watertight_metrics::{DurationCounts, PatternCount, Registry, RejectionCount};
 
 use crate::fake::Fake;
 
@@ -151,6 +151,28 @@ fn counts_refusals_and_changes_of_state() {
     }
     let series = "watertight_breaker_transitions_total{name=payments,from=closed,to=open}";
     assert_eq!(counter(&told, series), 1);
+}
+
+#[test]
+fn writes_what_only_one_pattern_counts() {
+    let registry = Registry::new();
+    let fake = Fake::new(&registry, "hedge", "search");
+    fake.set(|looks| {
+        looks.counts = [Some(("winner", "hedge")), None]
+            .map(|label| PatternCount {
+                metric: "watertight_hedges_total",
+                label,
+                count: 3,
+            })
+            .into();
+    });
+
+    let told = publish(&registry);
+
+    for labels in ["name=search,winner=hedge", "name=search"] {
+        let series = format!("watertight_hedges_total{{{labels}}}");
+        assert_eq!(counter(&told, &series), 3);
+    }
 }
 
 #[test]
