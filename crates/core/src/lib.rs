@@ -61,10 +61,10 @@ pub use note::{Note, Served, Signs, Unnoted};
 pub use outcome::{Failure, FailureKind, Outcome};
 pub use reason::Reason;
 pub use rejection::{QuotaStatus, Rejection};
-pub use repeat::{Always, Never, Repeat, RepeatIf};
+pub use repeat::{Always, Never, Repeat, RepeatIf, Undecided};
 pub use set::{SetClassifier, SetFinish, SetNotes, SetRepeat};
 pub use stripes::{Padded, Stripes, stripe_count, thread_number};
-pub use tracked::Tracked;
+pub use tracked::{Tracked, fail_on_panic};
 pub use window::{Pending, Record, Recorded, Run, Standing, Tally, Window};
 
 /// The error of every layer, as tower's own middleware has it.

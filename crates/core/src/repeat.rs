@@ -1,6 +1,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::Failure;
+
 /// Says whether and how a request is sent twice.
 ///
 /// [`Always`] and [`Never`] are for requests of which that is known; a closure says it of each
@@ -20,6 +22,14 @@ pub trait Repeat<Req> {
     /// was cloned.
     fn keep(&self, request: Req) -> (Self::Request, Option<Self::Kept>);
 
+    /// Whether what is kept may be sent again after `failure`. A request that may not be repeated
+    /// can be kept all the same, for a [`Connect`](crate::FailureKind::Connect) failure: that never
+    /// reached the service.
+    fn allows(&self, kept: &Self::Kept, failure: &Failure) -> bool {
+        let _ = (kept, failure);
+        true
+    }
+
     /// Makes the request once more, if that is still possible.
     fn again(&self, kept: &Self::Kept) -> Option<Self::Request>;
 
@@ -27,6 +37,11 @@ pub trait Repeat<Req> {
     /// to be kept.
     fn once(&self, request: Req) -> Self::Request;
 }
+
+/// Nobody has said yet what may be repeated. It is no [`Repeat`], and the compiler says what to
+/// call.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Undecided;
 
 /// Every request may be repeated.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -28,7 +28,7 @@ impl<F, K: Call, C, N> Tracked<F, K, C, N> {
     #[inline]
     pub fn new(call: K, classify: C, finish: N, start: impl FnOnce() -> F) -> Self {
         let mut call = Some(call);
-        let inner = watch(&mut call, start);
+        let inner = fail_on_panic(&mut call, start);
         Self {
             inner,
             call,
@@ -51,7 +51,7 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(watch(this.call, || this.inner.poll(cx)));
+        let result = ready!(fail_on_panic(this.call, || this.inner.poll(cx)));
         let call = this
             .call
             .take()
@@ -74,9 +74,10 @@ impl<F, K: Call, C, N> fmt::Debug for Tracked<F, K, C, N> {
     }
 }
 
-/// Runs the inner service, and ends the call as a failure if that panics.
+/// Runs the inner service, and ends the call as a failure if that panics. What panicked goes on to
+/// the caller.
 #[inline]
-fn watch<K: Call, R>(call: &mut Option<K>, inner: impl FnOnce() -> R) -> R {
+pub fn fail_on_panic<K: Call, R>(call: &mut Option<K>, inner: impl FnOnce() -> R) -> R {
     let unwinding = Unwinding(call);
     let result = inner();
     mem::forget(unwinding);
