@@ -19,6 +19,7 @@
 //! cancelled, a [`Rejection`] from below never votes ([`judge`]), and the call may end with the
 //! body of its response.
 
+mod backoff;
 mod causes;
 mod classify;
 mod config_error;
@@ -43,6 +44,7 @@ mod stripes;
 mod tracked;
 mod window;
 
+pub use backoff::{Backoff, Delays, Jitter};
 pub use causes::causes;
 pub use classify::{Classify, ClassifyFn, End, ErrorsAreFailures, judge, judge_end};
 pub use config_error::ConfigError;
