@@ -20,6 +20,7 @@
 //! body of its response.
 
 mod backoff;
+mod budget;
 mod causes;
 mod classify;
 mod config_error;
@@ -45,6 +46,7 @@ mod tracked;
 mod window;
 
 pub use backoff::{Backoff, Delays, Jitter};
+pub use budget::{Budget, BudgetCall};
 pub use causes::causes;
 pub use classify::{Classify, ClassifyFn, End, ErrorsAreFailures, judge, judge_end};
 pub use config_error::ConfigError;

@@ -15,10 +15,13 @@ mod run;
 mod setting;
 mod slot;
 mod standing;
-mod sync;
+mod sum;
+pub(crate) mod sync;
 mod tally;
 
 pub use pending::Pending;
+pub(crate) use progress::Progress;
 pub use setting::Window;
 pub use standing::{Record, Recorded, Run, Standing};
+pub(crate) use sum::Sum;
 pub use tally::Tally;

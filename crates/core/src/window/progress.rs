@@ -15,7 +15,7 @@ use crate::nanos;
 /// A new generation is a leap of twice as much. What records of the last one have come upon, or may
 /// yet come upon, is at least `most` positions behind.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     epoch: Instant,
     /// In nanoseconds.
     step: u64,
@@ -45,7 +45,7 @@ const LAST_STEP: u64 = (1 << STEP_BITS) - 1;
 impl Progress {
     /// `most` is how many steps the window holds. It starts at position `most - 1`, and the number
     /// of positions is a multiple of `most`.
-    pub(super) fn new(step: Duration, most: u64, generation: u32, epoch: Instant) -> Self {
+    pub(crate) fn new(step: Duration, most: u64, generation: u32, epoch: Instant) -> Self {
         let first = Head {
             step: 0,
             position: most - 1,
@@ -64,7 +64,7 @@ impl Progress {
     /// over. `make_way` is called with a position, and how many steps the window will go on from
     /// it: it may be called for the same ones by many at once, also after the window has gone on.
     #[inline]
-    pub(super) fn position(
+    pub(crate) fn position(
         &self,
         generation: u32,
         now: Instant,
@@ -89,7 +89,7 @@ impl Progress {
     }
 
     /// Returns the position of `now` in the generation that it is.
-    pub(super) fn latest(&self, now: Instant, make_way: impl Fn(u64, u64)) -> u64 {
+    pub(crate) fn latest(&self, now: Instant, make_way: impl Fn(u64, u64)) -> u64 {
         loop {
             let generation = self.generation.load(Acquire);
             if let Some(position) = self.position(generation, now, &make_way) {
@@ -99,7 +99,7 @@ impl Progress {
     }
 
     /// Leaps to `generation`. Time goes on from `now`, even if it was later before.
-    pub(super) fn begin(&self, generation: u32, now: Instant, make_way: impl Fn(u64, u64)) {
+    pub(crate) fn begin(&self, generation: u32, now: Instant, make_way: impl Fn(u64, u64)) {
         self.generation.store(generation, Release);
         let step = self.step(now);
         loop {
@@ -111,13 +111,18 @@ impl Progress {
     }
 
     /// Returns the position `steps` after `position`.
-    pub(super) fn after(&self, position: u64, steps: u64) -> u64 {
+    pub(crate) fn after(&self, position: u64, steps: u64) -> u64 {
         (position + steps) % self.positions
     }
 
     /// Returns the position that is `most` steps before `position`.
-    pub(super) fn before(&self, position: u64) -> u64 {
+    pub(crate) fn before(&self, position: u64) -> u64 {
         self.after(position, self.positions - self.most)
+    }
+
+    /// Returns the position just before `position`.
+    pub(crate) fn previous(&self, position: u64) -> u64 {
+        self.after(position, self.positions - 1)
     }
 
     /// Moves the head on, and returns its new position, unless others have moved it.
