@@ -63,6 +63,7 @@
 //! | --- | --- | --- |
 //! | `breaker` | [`breaker`]: stops calling what fails | yes |
 //! | `http` | [`http`]: what HTTP and gRPC mean | yes |
+//! | `retry` | [`retry`]: calls again what fails, within a budget | yes |
 //! | `serde` | settings that can be read from a file, such as `BreakerConfig` | no |
 
 #[cfg(feature = "breaker")]
@@ -75,6 +76,9 @@ pub use watertight_core::*;
 pub use watertight_http as http;
 #[doc(inline)]
 pub use watertight_metrics as metrics;
+#[cfg(feature = "retry")]
+#[doc(inline)]
+pub use watertight_retry as retry;
 
 pub mod prelude;
 

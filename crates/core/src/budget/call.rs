@@ -70,6 +70,12 @@ impl<W: AsRef<Budget>> BudgetCall<W> {
         self.machine().is_still_allowed()
     }
 
+    /// Whether what [`is_still_allowed`](Self::is_still_allowed) says may change at all.
+    #[must_use]
+    pub fn may_lapse(&self) -> bool {
+        self.machine().may_lapse()
+    }
+
     /// Says that the attempt that was paid for goes out now: it cannot be given back any more.
     pub fn sent(&mut self) {
         if let Some(cost) = self.unsent.take() {

@@ -95,6 +95,10 @@ impl Machine {
         }
     }
 
+    pub(super) fn may_lapse(&self) -> bool {
+        matches!(self, Self::Grpc(_))
+    }
+
     /// An extra attempt that is paid for goes out.
     pub(super) fn send(&self, now: impl FnOnce() -> Instant) {
         if let Self::Ratio(ratio) = self {

@@ -1,0 +1,209 @@
+use std::cell::LazyCell;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::{BudgetCall, Call, Failure, FailureKind, Mode, Outcome};
+
+use crate::counts::Count;
+use crate::course::Course;
+use crate::give_up::GiveUp;
+use crate::machine::{Flags, Machine};
+use crate::refresh::Refreshing;
+use crate::way::Held;
+
+/// A call that a retry layer follows: what it has done, and what it owes the budget.
+#[derive(Debug)]
+pub(crate) struct RetryCall {
+    budget: BudgetCall<Held>,
+    course: Course,
+    /// When the attempt began that is in flight, where attempts are timed.
+    attempt_began: Option<Instant>,
+    /// Which credentials the attempt in flight may have.
+    credentials: u64,
+    is_over: bool,
+}
+
+impl RetryCall {
+    #[inline]
+    pub(crate) fn begin(way: Held, flags: Flags) -> Self {
+        let course = Course::begin(flags.is_timed(), Instant::now);
+        let credentials = way.credentials();
+        Self {
+            attempt_began: course.began(),
+            budget: BudgetCall::new(way),
+            course,
+            credentials,
+            is_over: false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn machine(&self) -> &Machine {
+        self.budget.way()
+    }
+
+    pub(crate) fn attempts(&self) -> u32 {
+        self.course.attempts()
+    }
+
+    pub(crate) fn is_second_hand(&self) -> bool {
+        self.course.is_second_hand()
+    }
+
+    /// Whether the last of all attempts has begun.
+    pub(crate) fn is_at_last(&self) -> bool {
+        self.course
+            .check_attempts(&self.machine().config())
+            .is_err()
+    }
+
+    /// Takes note that an attempt was answered by something that is no failure.
+    #[inline]
+    pub(crate) fn answered(&self) {
+        if let Some(began) = self.attempt_began {
+            self.machine()
+                .typical
+                .record(Instant::now().saturating_duration_since(began));
+        }
+    }
+
+    /// Decides about another attempt after `failure`: how long to wait for it, and the request that
+    /// `again` makes. The decision is paid for.
+    pub(crate) fn weigh<Req>(
+        &mut self,
+        failure: &Failure,
+        is_marked: bool,
+        again: impl FnOnce() -> Option<Req>,
+    ) -> Result<(Duration, Req), GiveUp> {
+        let weighed = self.consider(failure, is_marked, again);
+        if let Err(why) = &weighed {
+            self.machine().counts.gave_up(*why);
+        }
+        weighed
+    }
+
+    fn consider<Req>(
+        &mut self,
+        failure: &Failure,
+        is_marked: bool,
+        again: impl FnOnce() -> Option<Req>,
+    ) -> Result<(Duration, Req), GiveUp> {
+        self.budget.extra_ended();
+        if !failure.retryable {
+            return Err(GiveUp::NotRetryable);
+        }
+        self.budget.failed(failure);
+        if !self.machine().is_wanted(&Outcome::Failure(*failure)) {
+            return Err(GiveUp::Predicate);
+        }
+        if is_marked {
+            return Err(GiveUp::Marked);
+        }
+        let config = self.machine().config().clone();
+        let typical = self.machine().typical.get();
+        let now = LazyCell::new(Instant::now);
+        self.course.check_attempts(&config)?;
+        let delay = self.course.delay(failure, &config, typical, || *now)?;
+        let request = again().ok_or(GiveUp::NotRepeatable)?;
+        self.pay(failure, config.mode, || *now)?;
+        Ok((delay, request))
+    }
+
+    /// Whether anybody could make the credentials of the call fresh.
+    #[inline]
+    pub(crate) fn can_refresh(&self) -> bool {
+        self.machine().refresh.is_some()
+    }
+
+    /// Asks for fresh credentials, where that has not been done for this call, and for the request
+    /// that is sent with them.
+    pub(crate) fn refresh<Req>(
+        &mut self,
+        again: impl FnOnce(&Failure) -> Option<Req>,
+    ) -> Option<(Refreshing, Req)> {
+        if !self.course.refresh_once() {
+            return None;
+        }
+        let config = self.machine().config().clone();
+        let typical = self.machine().typical.get();
+        self.course.check_attempts(&config).ok()?;
+        self.course
+            .check_time(Duration::ZERO, &config, typical, Instant::now)
+            .ok()?;
+        let refused = Failure::new(FailureKind::Client);
+        let request = again(&refused)?;
+        self.budget.extra_ended();
+        if let Err(why) = self.pay(&refused, config.mode, Instant::now) {
+            self.machine().counts.gave_up(why);
+            return None;
+        }
+        let refresh = self.machine().refresh.as_ref()?;
+        Some((refresh.after(self.credentials), request))
+    }
+
+    fn pay(
+        &mut self,
+        failure: &Failure,
+        mode: Mode,
+        now: impl Fn() -> Instant,
+    ) -> Result<(), GiveUp> {
+        if !self.budget.withdraw(failure, &now) {
+            self.machine().budget_exhausted(now());
+            return Err(GiveUp::Budget);
+        }
+        if mode == Mode::Enforce {
+            return Ok(());
+        }
+        // The budget moves as if the attempt were made.
+        self.budget.sent();
+        self.budget.extra_ended();
+        Err(GiveUp::Shadow)
+    }
+
+    /// Whether an answer that is to be retried has to be held, since the retry may yet be dropped.
+    pub(crate) fn may_lapse(&self) -> bool {
+        self.budget.may_lapse()
+    }
+
+    /// Whether the attempt that was paid for may go out.
+    pub(crate) fn check_budget(&mut self) -> Result<(), GiveUp> {
+        if self.budget.is_still_allowed() {
+            return Ok(());
+        }
+        self.budget.give_back();
+        self.machine().budget_exhausted(Instant::now());
+        self.machine().counts.gave_up(GiveUp::Budget);
+        Err(GiveUp::Budget)
+    }
+
+    /// Begins the attempt that was paid for, and returns its number, where the first is 0.
+    pub(crate) fn next_attempt(&mut self) -> u32 {
+        self.budget.sent();
+        self.machine().counts.add(Count::Retry);
+        self.credentials = self.machine().credentials();
+        self.attempt_began = self.course.began().map(|_| Instant::now());
+        self.course.next_attempt()
+    }
+}
+
+impl Call for RetryCall {
+    fn head(&mut self, _: &Outcome) {}
+
+    #[inline]
+    fn end(mut self, outcome: Outcome) {
+        self.is_over = true;
+        self.machine().counts.ended(&outcome);
+        if !outcome.is_failure() {
+            self.budget.succeeded();
+        }
+    }
+}
+
+impl Drop for RetryCall {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.machine().counts.add(Count::Cancelled);
+        }
+    }
+}

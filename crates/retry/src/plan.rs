@@ -1,0 +1,256 @@
+use std::sync::Arc;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use tower_service::Service;
+use watertight_core::{
+    BoxError, Call, Classify, Context, Failure, Note, Outcome, Reason, Rejection, Repeat,
+    RetriesExhausted, Scoped, Signs, fail_on_panic, judge,
+};
+
+use crate::call::RetryCall;
+use crate::counts::Count;
+use crate::give_up::GiveUp;
+use crate::letters::Exhausted;
+use crate::refresh::Refreshing;
+
+/// What the user has taught the layer about requests and answers.
+#[derive(Debug)]
+pub(crate) struct Tools<C, R, T, X> {
+    pub(crate) classify: C,
+    pub(crate) repeat: R,
+    pub(crate) notes: T,
+    pub(crate) exhausted: Arc<X>,
+}
+
+impl<C: Clone, R: Clone, T: Clone, X> Clone for Tools<C, R, T, X> {
+    fn clone(&self) -> Self {
+        Self {
+            classify: self.classify.clone(),
+            repeat: self.repeat.clone(),
+            notes: self.notes.clone(),
+            exhausted: Arc::clone(&self.exhausted),
+        }
+    }
+}
+
+/// What it takes to repeat a call.
+struct Again<S, K> {
+    service: S,
+    /// `None` once no repeat is possible any more.
+    kept: Option<K>,
+}
+
+/// A call between its attempts: what is known of it, and what it takes to go on.
+pub(crate) struct Plan<S, Req, C, R, T, X>
+where
+    R: Repeat<Req>,
+    S: Service<R::Request>,
+{
+    /// `None` for a call that nobody looks at, and once it has ended.
+    pub(crate) call: Option<RetryCall>,
+    again: Option<Again<S, R::Kept>>,
+    /// What the next attempt sends.
+    request: Option<R::Request>,
+    /// The last answer, where it may yet have to be returned.
+    answer: Option<Answer<S, R::Request>>,
+    tools: Tools<C, R, T, X>,
+}
+
+const PLANNED: &str = "only a call that is looked at is repeated";
+
+type Answer<S, Req> = Result<<S as Service<Req>>::Response, BoxError>;
+
+/// What follows an attempt.
+pub(crate) enum Next<Res> {
+    /// Nothing: that is the answer.
+    Return(Result<Res, BoxError>),
+    /// Another attempt after this time.
+    Wait(Duration),
+    /// Another attempt with fresh credentials.
+    Refresh(Refreshing),
+}
+
+impl<S, Req, C, R, T, X> Plan<S, Req, C, R, T, X>
+where
+    R: Repeat<Req>,
+    S: Service<R::Request>,
+{
+    /// Plans a call. It may have to be repeated if something is there to do so: what is kept of its
+    /// request, and the service that is called again.
+    #[inline]
+    pub(crate) fn new(
+        call: Option<RetryCall>,
+        again: Option<(R::Kept, S)>,
+        tools: Tools<C, R, T, X>,
+    ) -> Self {
+        Self {
+            call,
+            again: again.map(|(kept, service)| Again {
+                service,
+                kept: Some(kept),
+            }),
+            request: None,
+            answer: None,
+            tools,
+        }
+    }
+}
+
+impl<S, Req, C, R, T, X> Plan<S, Req, C, R, T, X>
+where
+    S: Service<R::Request>,
+    S::Error: Into<BoxError>,
+    C: Classify<S::Response>,
+    R: Repeat<Req>,
+    T: Note<S::Response, RetriesExhausted> + Signs<S::Response>,
+    X: Exhausted<R::Request, S::Response>,
+{
+    /// Decides what follows an attempt that has ended so.
+    pub(crate) fn settle(&mut self, mut result: Answer<S, R::Request>) -> Next<S::Response> {
+        let Some(call) = &mut self.call else {
+            return Next::Return(result);
+        };
+        let (tools, kept) = (&self.tools, self.again.as_ref());
+        let make = |failure: &Failure| {
+            let kept = kept?.kept.as_ref()?;
+            tools
+                .repeat
+                .allows(kept, failure)
+                .then(|| tools.repeat.again(kept))?
+        };
+
+        let outcome = judge(&tools.classify, result.as_ref().map_err(|error| &**error));
+        if !outcome.is_failure() {
+            call.answered();
+        }
+        if let Ok(response) = &result
+            && call.can_refresh()
+            && tools.notes.is_unauthorized(response)
+            && let Some((refreshing, request)) = call.refresh(make)
+        {
+            self.request = Some(request);
+            self.answer = Some(result);
+            return Next::Refresh(refreshing);
+        }
+        if let Outcome::Failure(failure) = &outcome {
+            let is_marked = match &result {
+                Ok(response) => tools.notes.is_exhausted(response),
+                Err(error) => RetriesExhausted::is_marked(&**error),
+            };
+            match call.weigh(failure, is_marked, || make(failure)) {
+                Ok((delay, request)) => {
+                    self.request = Some(request);
+                    self.answer = call.may_lapse().then_some(result);
+                    return Next::Wait(delay);
+                }
+                Err(why) => self.give_up(why, &mut result),
+            }
+        }
+        self.end(outcome);
+        Next::Return(result)
+    }
+
+    /// Returns the answer that was held, since there will be no other.
+    pub(crate) fn withdraw(&mut self, why: Option<GiveUp>) -> Option<Answer<S, R::Request>> {
+        let mut result = self.answer.take()?;
+        if let Some(why) = why {
+            self.give_up(why, &mut result);
+        }
+        let outcome = judge(
+            &self.tools.classify,
+            result.as_ref().map_err(|error| &**error),
+        );
+        self.end(outcome);
+        Some(result)
+    }
+
+    /// Returns the answer that was held, if the attempt that was paid for may not go out any more.
+    pub(crate) fn check_budget(&mut self) -> Option<Answer<S, R::Request>> {
+        // Where nothing is held nothing can change.
+        self.answer.as_ref()?;
+        let why = self.call.as_mut()?.check_budget().err()?;
+        self.withdraw(Some(why))
+    }
+
+    /// Waits for the service to be ready for the next attempt.
+    pub(crate) fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), BoxError>> {
+        let Some(again) = &mut self.again else {
+            return Poll::Ready(Ok(()));
+        };
+        fail_on_panic(&mut self.call, || again.service.poll_ready(cx)).map_err(Into::into)
+    }
+
+    /// Makes the next attempt, and returns its future.
+    pub(crate) fn attempt(&mut self) -> Scoped<S::Future> {
+        let again = self.again.as_mut().expect(PLANNED);
+        let request = self.request.take().expect(PLANNED);
+        self.answer = None;
+        let call = self.call.as_mut().expect(PLANNED);
+        let context = Context {
+            attempt: call.next_attempt(),
+            ..Context::current()
+        };
+        if !X::WANTED && call.is_at_last() {
+            again.kept = None;
+        }
+        fail_on_panic(&mut self.call, || context.call(&mut again.service, request))
+    }
+
+    /// How long an attempt may take.
+    pub(crate) fn limit(&self) -> Option<Duration> {
+        self.call.as_ref()?.machine().attempt_timeout()
+    }
+
+    /// Ends the call with an error of the service's readiness, which is not retried.
+    pub(crate) fn not_ready(&mut self, error: BoxError) -> BoxError {
+        let outcome = judge(&self.tools.classify, Err(&*error));
+        self.end(outcome);
+        error
+    }
+
+    /// Makes the error of an attempt that has taken too long.
+    pub(crate) fn timed_out(&self) -> BoxError {
+        let call = self.call.as_ref().expect(PLANNED);
+        Rejection::new(Reason::TimedOut, call.machine().name).into()
+    }
+
+    fn give_up(&self, why: GiveUp, result: &mut Answer<S, R::Request>) {
+        let Some(call) = &self.call else {
+            return;
+        };
+        if !why.is_exhaustion() {
+            return;
+        }
+        let attempts = call.attempts();
+        if X::WANTED && !self.write_letter(result) {
+            call.machine().counts.add(Count::LostLetter);
+        }
+        if why == GiveUp::Attempts && attempts == 1 {
+            // This layer is not there to retry.
+            return;
+        }
+        match result {
+            Ok(response) => self
+                .tools
+                .notes
+                .note(response, RetriesExhausted { attempts }),
+            Err(error) => RetriesExhausted::mark(&**error),
+        }
+    }
+
+    fn write_letter(&self, answer: &Answer<S, R::Request>) -> bool {
+        let kept = self.again.as_ref().and_then(|again| again.kept.as_ref());
+        let request = kept.and_then(|kept| self.tools.repeat.again(kept));
+        request.is_some_and(|request| {
+            let answer = answer.as_ref().map_err(|error| &**error);
+            self.tools.exhausted.take(request, answer)
+        })
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        if let Some(call) = self.call.take() {
+            call.end(outcome);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Credentials that are refused, and fetched anew.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::future::join_all;
+use tokio::time::sleep;
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
+use watertight_core::{Always, Budget, Note, RetriesExhausted, Signs};
+use watertight_metrics::Registry;
+use watertight_retry::RetryLayer;
+
+use crate::stage::SECOND;
+
+/// An answer is the credentials that were good, or nothing.
+type Answer = Option<u32>;
+
+/// Nothing is an answer to wrong credentials.
+#[derive(Clone, Copy, Debug)]
+struct NothingIsUnauthorized;
+
+impl Note<Answer, RetriesExhausted> for NothingIsUnauthorized {
+    fn note(&self, _: &mut Answer, _: RetriesExhausted) {}
+}
+
+impl Signs<Answer> for NothingIsUnauthorized {
+    fn is_exhausted(&self, _: &Answer) -> bool {
+        false
+    }
+
+    fn is_unauthorized(&self, answer: &Answer) -> bool {
+        answer.is_none()
+    }
+}
+
+/// A backend that takes credentials from `accepts` on, and whoever keeps and fetches them.
+#[derive(Clone, Default)]
+struct World {
+    accepts: u32,
+    held: Arc<AtomicU32>,
+    fetches: Arc<AtomicU32>,
+    calls: Arc<AtomicU32>,
+    fails: bool,
+}
+
+impl World {
+    fn service(
+        &self,
+        budget: Budget,
+    ) -> impl Service<u32, Response = Answer, Error = BoxError, Future: Send> + Clone + use<> {
+        let world = self.clone();
+        let fetch = move || {
+            let world = world.clone();
+            async move {
+                world.fetches.fetch_add(1, Ordering::Relaxed);
+                sleep(SECOND).await;
+                world.held.fetch_add(1, Ordering::Relaxed);
+                if world.fails {
+                    Err("no such user")
+                } else {
+                    Ok(())
+                }
+            }
+        };
+        let world = self.clone();
+        let backend = service_fn(move |_: u32| {
+            world.calls.fetch_add(1, Ordering::Relaxed);
+            let held = world.held.load(Ordering::Relaxed);
+            let answer = (held >= world.accepts).then_some(held);
+            async move {
+                sleep(SECOND).await;
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        RetryLayer::builder("payments")
+            .repeat(Always)
+            .notes(NothingIsUnauthorized)
+            .on_unauthorized(fetch)
+            .budget(budget)
+            .registry(&Registry::new())
+            .build()
+            .layer(backend)
+    }
+
+    fn seen(&self) -> (u32, u32) {
+        let load = |count: &AtomicU32| count.load(Ordering::Relaxed);
+        (load(&self.fetches), load(&self.calls))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_fetch_serves_all_who_wait() {
+    let world = World {
+        accepts: 1,
+        ..World::default()
+    };
+    let service = world.service(Budget::unlimited());
+
+    let answers = join_all((0..10).map(|n| service.clone().oneshot(n))).await;
+
+    assert!(answers.into_iter().all(|it| it.unwrap() == Some(1)));
+    assert_eq!(world.seen(), (1, 20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn credentials_are_fetched_once_for_a_call() {
+    let world = World {
+        accepts: 2,
+        ..World::default()
+    };
+    let service = world.service(Budget::unlimited());
+
+    assert_eq!(service.oneshot(1).await.unwrap(), None);
+
+    assert_eq!(world.seen(), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_fails_lets_the_answer_go_up() {
+    let world = World {
+        accepts: 1,
+        fails: true,
+        ..World::default()
+    };
+    let service = world.service(Budget::unlimited());
+
+    assert_eq!(service.oneshot(1).await.unwrap(), None);
+
+    assert_eq!(world.seen(), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_budget_nothing_is_fetched() {
+    let world = World {
+        accepts: 1,
+        ..World::default()
+    };
+    let service = world.service(Budget::ratio(0.0).min_per_second(0.0));
+
+    assert_eq!(service.oneshot(1).await.unwrap(), None);
+
+    assert_eq!(world.seen(), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_who_fetches_goes_away_the_next_in_turn_fetches() {
+    let world = World {
+        accepts: 1,
+        ..World::default()
+    };
+    let service = world.service(Budget::unlimited());
+    let first = tokio::spawn(service.clone().oneshot(1));
+    let second = tokio::spawn(service.clone().oneshot(2));
+    sleep(SECOND + SECOND / 2).await;
+
+    first.abort();
+
+    assert_eq!(second.await.unwrap().unwrap(), Some(1));
+    assert_eq!(world.seen(), (2, 3));
+}

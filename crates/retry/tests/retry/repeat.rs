@@ -1,0 +1,131 @@
+//! What may be sent twice, and what is kept for that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tower::{BoxError, Layer, ServiceExt, service_fn};
+use watertight_core::{
+    Backoff, Budget, Context, Failure, FailureKind, Mode, Never, Outcome, Repeat,
+};
+use watertight_metrics::Registry;
+use watertight_retry::RetryLayer;
+
+use crate::stage::SECOND;
+
+/// A request that counts its clones.
+#[derive(Debug, Default)]
+struct Counted(Arc<AtomicU32>);
+
+impl Clone for Counted {
+    fn clone(&self) -> Self {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+fn builder() -> watertight_retry::RetryBuilder {
+    RetryLayer::builder("payments")
+        .backoff(Backoff::constant(SECOND))
+        .budget(Budget::unlimited())
+        .registry(&Registry::new())
+}
+
+/// Calls a backend that fails so many times, and returns how often the request was cloned.
+async fn clones(
+    failures: u32,
+    settings: impl FnOnce(watertight_retry::RetryBuilder) -> watertight_retry::RetryBuilder,
+) -> u32 {
+    let left = Arc::new(AtomicU32::new(failures));
+    let backend = service_fn(move |_: Counted| {
+        let is_well = left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(1)
+            })
+            .is_err();
+        async move {
+            if is_well {
+                Ok(())
+            } else {
+                Err(BoxError::from("reset"))
+            }
+        }
+    });
+    let layer = settings(builder()).repeat_if(|_: &Counted| true).build();
+    let request = Counted::default();
+    let clones = Arc::clone(&request.0);
+    let _ = layer.layer(backend).oneshot(request).await;
+    clones.load(Ordering::Relaxed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_cloned_once_an_attempt_may_follow() {
+    assert_eq!(clones(0, |it| it).await, 1);
+    assert_eq!(clones(1, |it| it).await, 2);
+    assert_eq!(clones(9, |it| it).await, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_where_no_attempt_can_follow() {
+    assert_eq!(clones(1, |it| it.max_attempts(1)).await, 0);
+    assert_eq!(clones(1, |it| it.mode(Mode::Off)).await, 0);
+    let retried = Context {
+        upstream_attempt: 1,
+        ..Context::default()
+    };
+    assert_eq!(retried.scope(clones(1, |it| it)).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_not_be_repeated_is_not() {
+    let layer = builder().repeat(Never).build();
+    let backend = service_fn(|()| async { Err::<(), _>(BoxError::from("reset")) });
+
+    layer.layer(backend).oneshot(()).await.unwrap_err();
+
+    assert_eq!(layer.handle().snapshot().given_up["not_repeatable"], 1);
+}
+
+/// Repeats what never reached the service, and nothing else.
+#[derive(Clone, Copy, Debug)]
+struct Unsent;
+
+impl Repeat<u32> for Unsent {
+    type Request = u32;
+    type Kept = u32;
+
+    fn keep(&self, request: u32) -> (u32, Option<u32>) {
+        (request, Some(request))
+    }
+
+    fn allows(&self, _: &u32, failure: &Failure) -> bool {
+        failure.kind == FailureKind::Connect
+    }
+
+    fn again(&self, kept: &u32) -> Option<u32> {
+        Some(*kept)
+    }
+
+    fn once(&self, request: u32) -> u32 {
+        request
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_reached_the_service_is_sent_again_whatever_it_is() {
+    for (kind, calls) in [(FailureKind::Connect, 3), (FailureKind::Server, 1)] {
+        let layer = builder()
+            .repeat(Unsent)
+            .classify_fn(move |_: Result<&(), _>| Outcome::failure(kind))
+            .build();
+        let called = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&called);
+        let backend = service_fn(move |_: u32| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            async { Ok::<_, BoxError>(()) }
+        });
+
+        layer.layer(backend).oneshot(1).await.unwrap();
+
+        assert_eq!(called.load(Ordering::Relaxed), calls, "{kind:?}");
+    }
+}
