@@ -27,10 +27,10 @@ type Table = [Verdict; (LAST - FIRST + 1) as usize];
 /// | other statuses from 500 | `Failure(Server)` | yes |
 /// | other statuses | `Success` | |
 /// | a [`Rejection`](watertight_core::Rejection) | as its reason says | |
-/// | a connection refused ([`connect_error`](Self::connect_error) adds to it) | `Failure(Connect)` | yes |
+/// | a connection refused, or no local address left for it ([`connect_error`](Self::connect_error) adds to them) | `Failure(Connect)` | yes |
 /// | an I/O error that says "timed out" | `Failure(Timeout)` | yes |
 /// | another error | `Failure(Other)` | yes |
-/// | a body that breaks off | `Failure(Server)`, or `Failure(Timeout)` by such an I/O error | yes |
+/// | a body that breaks off | `Failure(Server)`, or `Failure(Timeout)` by such an I/O error | yes, or as a failed head says |
 /// | a body that is dropped | as its head | |
 ///
 /// A status below 500 is a success because the service did what it should with that request: a
@@ -47,15 +47,16 @@ type Table = [Verdict; (LAST - FIRST + 1) as usize];
 ///     .success([503]);
 /// ```
 ///
-/// An error is read as a client's: a refused connection counts however deep below it is. A handler
-/// that calls several services has errors of its own, and a `Connect` from one of them would say
-/// too much.
+/// Errors are read as those of a client of one service: a refused connection anywhere among the
+/// causes is a `Connect`, which says that the request has not been worked on. Of a handler that
+/// calls several services that says too much, since others of them may have been reached. Such a
+/// handler answers with a status, or has a classifier of its own.
 ///
 /// A status of 4xx that is made a failure is a [`FailureKind::Client`] one, except that 408 is a
 /// [`FailureKind::Timeout`]. Every failure carries the response's
 /// [`Retry-After`](crate::retry_after()).
 ///
-/// It is a word to copy, since each call takes one along: a table that was configured is stored
+/// It is small and `Copy`, since each call takes one along: a table that was configured is stored
 /// once and kept for the life of the process.
 #[derive(Clone, Copy)]
 pub struct HttpClassifier {
@@ -128,7 +129,7 @@ impl HttpClassifier {
     /// provably never reached the service*, and may be sent again whatever it is. It is asked about
     /// the error and what caused it, however deep.
     ///
-    /// Without it only a connection refused is recognised, not a name that does not resolve, nor a
+    /// Without it only what the table names is recognised, not a name that does not resolve, nor a
     /// handshake that fails. The client knows those; for hyper-util's:
     ///
     /// ```
@@ -454,6 +455,17 @@ mod tests {
         let outcome = end(head, End::Error(&*broken));
 
         assert_eq!(outcome, Failure::new(Server).retry_after(hint).into());
+    }
+
+    #[test]
+    fn a_pushback_is_as_exact_after_a_broken_body() {
+        let head = Failure::new(Overloaded).pushback(Duration::from_secs(3));
+        let broken: BoxError = "reset".into();
+
+        let outcome = end(head.into(), End::Error(&*broken));
+
+        let expected = Failure::new(Server).pushback(Duration::from_secs(3));
+        assert_eq!(outcome, expected.into());
     }
 
     #[test]

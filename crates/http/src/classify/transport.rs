@@ -38,15 +38,17 @@ pub(super) fn classify_body_error(head: Outcome, error: &DynError) -> Outcome {
     match head.as_failure() {
         None => failure,
         // What the head has said of another attempt stands.
-        Some(head) => failure
-            .retry_after(head.retry_after)
-            .retryable(head.retryable),
+        Some(head) => Failure {
+            kind,
+            weight: failure.weight,
+            ..*head
+        },
     }
     .into()
 }
 
-/// What the clients of all transports have in common: a refused connection comes up as the
-/// [`io::Error`] of the socket, however deep.
+/// What the clients of all transports have in common: a connection that is refused, or has no local
+/// address left, comes up as the [`io::Error`] of the socket, however deep.
 ///
 /// An unreachable host or network does not count: it may also end a connection on which the
 /// request was sent.
