@@ -16,10 +16,20 @@ use crate::grpc_code::GRPC_STATUS;
 /// A call is over when the body of its response is: what the layer holds for the call it holds
 /// until then, and a status in the trailers counts.
 ///
-/// The head of the response is told to the layer as soon as it is there. The call ends when the
-/// body has no more frames, when its trailers come, when it breaks off, or when it is dropped,
-/// whichever is first. A body without frames ends the call with the head; if the head has a
-/// `grpc-status` it is the trailers as well, as gRPC has it.
+/// The call ends when the body has no more frames, when its trailers come, when it breaks off or
+/// panics, or when it is dropped, whichever is first. A body without frames ends the call with the
+/// head; if the head has a `grpc-status` it is the trailers as well, as gRPC has it.
+///
+/// The head of the response is told to the layer as soon as it is there. A circuit breaker votes by
+/// it where it can, so that bodies which are held unread hide no failure and keep no probe waiting:
+///
+/// | the head is | in a call | in a probe of a half-open breaker |
+/// | --- | --- | --- |
+/// | a failure | votes at once, and the end does not vote again | the same, and frees the probe's place |
+/// | a success | does not vote: the end does | votes at once, and frees the place; a failure at the end votes too, while that half-open state lasts |
+/// | neither, as where gRPC has its status in the trailers | does not vote: the end does | keeps the place until the end |
+///
+/// Layers that do not vote by heads hold what they hold, and count, until the end.
 ///
 /// The responses that go up have a [`TrackedBody`]: closures name them `Response<_>`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -59,6 +69,8 @@ where
 }
 
 /// The body of a response whose call is over when it ends. Made by [`AtBodyEnd`].
+///
+/// Frames, size and errors are those of the inner body; the errors are boxed.
 #[pin_project]
 pub struct TrackedBody<B, C: Classify<Response<B>>, K: Call> {
     #[pin]

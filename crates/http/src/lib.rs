@@ -46,16 +46,25 @@
 //!
 //! By default it is over at the head of the response. With [`AtBodyEnd`], which `.grpc()` sets, it
 //! lasts until the body does: a permit is held for as long as a stream runs, and a failure in the
-//! trailers is a failure. It ends whatever a client does with the body: read it to the end, or drop
-//! it at any time. As long as one is held unread the call is in flight, but what its head said
-//! against the service has been counted when it came. The head of a breaker's probe is its verdict;
-//! only where the head does not tell, as in gRPC, does the probe keep its place until the end.
+//! trailers is a failure. The call ends when the client has read the body to its end, or drops it;
+//! while the client holds it unread, the call is in flight.
+//!
+//! A circuit breaker does not wait for that where the head tells enough: the page of [`AtBodyEnd`]
+//! says when it votes.
 //!
 //! # Order
 //!
 //! [`RespondLayer`] is the outermost of our layers, since it leaves no error for those above it.
-//! What changes bodies or content types (compression, grpc-web) goes outside of it: the end of a
-//! body and its trailers are then those of the service, and a refusal is changed like any answer.
+//!
+//! Our layers ask nothing of a body but that it is one, so layers that change bodies, such as
+//! compression, go on either side of them. Those that are outside of [`RespondLayer`] see its answers
+//! too.
+//!
+//! What translates gRPC-Web goes between our layers and the network: outside of them in a server,
+//! inside of them in a client. gRPC-Web sends the trailers as data, where nobody looks for a status:
+//! a layer that sees it untranslated learns of no failure but those that are in the head or break
+//! the body off, and of no success that has a message. A breaker there seldom opens, and once it has
+//! opened no probe closes it again.
 //!
 //! # Errors
 //!

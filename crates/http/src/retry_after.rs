@@ -9,8 +9,8 @@ use httpdate::parse_http_date;
 ///
 /// A date is a time on the server's clock, so it is compared with the response's own `Date` where
 /// there is one: the two come from one clock, and a caller whose clock is minutes off still waits
-/// as long as it was asked to. `now` gives the wall clock for a response without a `Date`. A date
-/// in the past is no wait at all.
+/// as long as it was asked to. `now` gives the wall clock for a response without a valid `Date`. A
+/// date in the past is no wait at all.
 ///
 /// What is not valid is ignored, as if the header were not there, and so is all but the first of
 /// several. A number that is too large for a `u64` is `u64::MAX` seconds: add it with care.

@@ -5,8 +5,8 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 use watertight_core::Context;
 
-/// A body that is made in a [`Context`], so that clients that are called from a stream still see
-/// it.
+/// A body whose frames are made in a [`Context`], so that clients that are called from a stream
+/// still see it.
 ///
 /// A host reads the body of a response after the future that made it is gone, and with it the
 /// scope of [`Context::scope`]. A layer that sets a context for its calls wraps their responses in
@@ -14,14 +14,15 @@ use watertight_core::Context;
 #[derive(Debug)]
 #[pin_project]
 pub struct ScopedBody<B> {
-    /// `None` for a body that is made in whatever context there is.
+    /// `None` for a body whose frames are made in whatever context there is.
     context: Option<Context>,
     #[pin]
     body: B,
 }
 
 impl<B> ScopedBody<B> {
-    /// Makes `body` in `context`, which merges with the one that is set where the body is read.
+    /// Has the frames of `body` made in `context`, which merges with the one that is set where the
+    /// body is read.
     pub const fn new(body: B, context: Context) -> Self {
         Self {
             context: Some(context),
@@ -29,8 +30,8 @@ impl<B> ScopedBody<B> {
         }
     }
 
-    /// Makes `body` in whatever context there is, for a layer that sets a context for some calls
-    /// only.
+    /// Has the frames of `body` made in whatever context there is, for a layer that sets a context
+    /// for some calls only.
     pub const fn unscoped(body: B) -> Self {
         Self {
             context: None,

@@ -9,8 +9,9 @@ use super::service::Respond;
 /// It goes outermost. [`RespondExt::respond`] puts it around a layer in one word, which is what
 /// hosts that take one layer at a time need.
 ///
-/// The answer is of the request's kind. Where its content type is `application/grpc`, or one that
-/// starts so, it is a gRPC status without messages: HTTP 200 with `grpc-status`, `grpc-message` and,
+/// The answer is of the request's kind. Where the request's content type is `application/grpc`,
+/// `application/grpc-web` or `application/grpc-web-text`, with whatever suffix (`+proto`), it is a
+/// gRPC status without messages: HTTP 200 with `grpc-status`, `grpc-message` and,
 /// where it is known when to come again, `grpc-retry-pushback-ms`. Everywhere else it has the HTTP
 /// status, a `Retry-After` in whole seconds, rounded up and never 0, and an
 /// `application/problem+json` body (RFC 9457) with the members `type`, `title`, `status`, `detail`,
@@ -22,10 +23,10 @@ use super::service::Respond;
 /// | any other | 500 | INTERNAL |
 /// | any other, with [`gateway`](Self::gateway) | 502 | UNAVAILABLE |
 ///
-/// Of an error that is not ours nothing is told to the client; it goes up in the
-/// [extensions](http::Response::extensions) of the response as [`Cause`](super::Cause), for whoever
-/// writes the log. The name of the layer that refused is told with
-/// [`expose_names`](Self::expose_names) alone.
+/// Of an error that is not ours nothing is told to the client. The error that was answered, ours or
+/// not, goes up in the [extensions](http::Response::extensions) of the response as
+/// [`Cause`](super::Cause), for whoever writes the log. The name of the layer that refused is told
+/// with [`expose_names`](Self::expose_names) alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RespondLayer<T = AllErrors> {
     style: Style,
