@@ -42,6 +42,10 @@ struct Totals {
 impl Publisher {
     /// Publishes `live`. It is asked after the retired ones have been looked at: what retires in
     /// between is not seen twice, and what is not seen at all is so next time.
+    ///
+    /// `live` and the recorder are called under a lock, so that threads that publish at once write
+    /// each growth once, and each returns when the recorder is up to date. If one of the two
+    /// publishes in its turn, it waits for itself for ever. They may retire instances.
     pub(crate) fn publish(&self, live: impl FnOnce() -> Vec<InstanceSnapshot>) {
         let mut published = self
             .published
