@@ -29,10 +29,10 @@ struct Urgent {
     bodies: bool,
 }
 
-/// With the bodies of the responses, as our own layers do it.
+/// With the bodies of the responses, by [`ScopedBody`].
 const URGENT: Urgent = Urgent { bodies: true };
 
-/// Without them.
+/// The heads alone.
 const URGENT_HEADS: Urgent = Urgent { bodies: false };
 
 impl<S> Layer<S> for Urgent {

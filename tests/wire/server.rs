@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A server on a port of its own, which is gone when this is dropped.
+/// A server on a port of its own, which takes no more connections when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     address: SocketAddr,

@@ -1,4 +1,4 @@
-//! Clients that leave bodies unread.
+//! Calls that are over when their bodies are, however much of them is read.
 
 use std::convert::Infallible;
 use std::time::Duration;
