@@ -68,3 +68,61 @@ impl Draws {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn draws_every_duration_of_a_range_alike() {
+        for mut draws in [Draws::Thread, Draws::new(Some(&Seed::new(7)))] {
+            let mut counts = [0; 5];
+
+            for _ in 0..10_000 {
+                let drawn = draws.uniform(Duration::from_nanos(3)..=Duration::from_nanos(7));
+                counts[drawn.as_nanos() as usize - 3] += 1;
+            }
+
+            assert!(
+                counts.iter().all(|count| (1_700..2_300).contains(count)),
+                "{counts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_range_gives_its_start() {
+        #[expect(clippy::reversed_empty_ranges, reason = "that is the case")]
+        let drawn = Draws::Thread.uniform(2 * MS..=MS);
+
+        assert_eq!(drawn, 2 * MS);
+    }
+
+    #[test]
+    fn neighbouring_seeds_share_no_sessions() {
+        let sessions = |seed| {
+            let seed = Seed::new(seed);
+            (0..1_000).map(|_| seed.next()).collect::<Vec<_>>()
+        };
+
+        let mut all: Vec<u64> = (0..20).flat_map(sessions).collect();
+
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 20_000);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_drawn_is_in_the_range(a: Duration, b: Duration, seed: u64) {
+            let (low, high) = (a.min(b), a.max(b));
+            for mut draws in [Draws::Thread, Draws::Seeded(seed)] {
+                prop_assert!((low..=high).contains(&draws.uniform(low..=high)));
+            }
+        }
+    }
+}

@@ -168,3 +168,124 @@ impl Backoff {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn jittered() -> Backoff {
+        Backoff::exponential(100 * MS, 10 * SECOND).jitter(Jitter::Full)
+    }
+
+    /// The first delays of so many sessions in turn.
+    fn sessions(backoff: &Backoff, n: usize) -> Vec<[Duration; 3]> {
+        let session = |_| {
+            let mut delays = backoff.delays();
+            [(); 3].map(|()| delays.next_delay())
+        };
+        (0..n).map(session).collect()
+    }
+
+    fn distinct(sessions: &[[Duration; 3]]) -> usize {
+        let mut sessions = sessions.to_vec();
+        sessions.sort_unstable();
+        sessions.dedup();
+        sessions.len()
+    }
+
+    #[test]
+    fn sessions_differ_from_each_other_with_and_without_a_seed() {
+        for backoff in [jittered(), jittered().seed(7)] {
+            let sessions = sessions(&backoff, 100);
+
+            assert_eq!(distinct(&sessions), 100);
+        }
+    }
+
+    #[test]
+    fn the_whole_sequence_repeats_with_its_seed() {
+        let first = sessions(&jittered().seed(7), 10);
+
+        assert_eq!(sessions(&jittered().seed(7), 10), first);
+        assert_ne!(sessions(&jittered().seed(8), 10), first);
+        assert_ne!(sessions(&jittered(), 10), sessions(&jittered(), 10));
+    }
+
+    #[test]
+    fn clones_take_their_sessions_from_one_sequence() {
+        let backoff = jittered().seed(7);
+        let clone = backoff.clone();
+
+        let mut shared = sessions(&backoff, 5);
+        shared.extend(sessions(&clone, 5));
+
+        assert_eq!(shared, sessions(&jittered().seed(7), 10));
+    }
+
+    #[test]
+    fn those_that_are_set_alike_are_equal() {
+        let custom = Backoff::custom(|_| MS);
+        let used = jittered().seed(1);
+        _ = used.delays();
+
+        assert_eq!(used, jittered().seed(1));
+        assert_ne!(used, jittered().seed(2));
+        assert_ne!(used, jittered());
+        assert_ne!(jittered(), jittered().factor(3.0));
+        assert_ne!(jittered(), jittered().jitter(Jitter::Equal));
+        assert_eq!(custom, custom.clone());
+        assert_ne!(custom, Backoff::custom(|_| MS));
+    }
+
+    #[test]
+    fn the_usual_backoffs_are_valid() {
+        for backoff in [
+            jittered(),
+            jittered().factor(1.0),
+            Backoff::exponential(SECOND, SECOND),
+            Backoff::constant(Duration::ZERO),
+            Backoff::linear(MS, SECOND).jitter(Jitter::Proportional(1.0)),
+            Backoff::fibonacci(MS, Duration::MAX),
+            Backoff::decorrelated(MS, SECOND).seed(0),
+            Backoff::schedule([SECOND, Duration::ZERO]),
+            Backoff::custom(|_| MS),
+        ] {
+            assert_eq!(backoff.validate(), Ok(()), "{backoff:?}");
+        }
+    }
+
+    #[test]
+    fn says_what_cannot_be() {
+        for (backoff, message) in [
+            (
+                Backoff::linear(Duration::ZERO, SECOND),
+                "`backoff.base` is 0ns, but must be more than 0 s, since nothing grows out of 0",
+            ),
+            (
+                Backoff::decorrelated(2 * SECOND, SECOND),
+                "`backoff.max` is 1s, but must be at least the base, 2s",
+            ),
+            (
+                jittered().factor(0.5),
+                "`backoff.factor` is 0.5, but must be at least 1.0, and finite",
+            ),
+            (
+                Backoff::constant(SECOND).factor(2.0),
+                "`backoff.factor` is 2.0, but must be left out, unless the backoff is exponential",
+            ),
+            (
+                Backoff::schedule([]),
+                "`backoff.schedule` is [], but must be at least one delay",
+            ),
+            (
+                jittered().jitter(Jitter::Proportional(1.1)),
+                "`backoff.jitter` is 1.1, but must be a ratio in 0.0..=1.0",
+            ),
+        ] {
+            assert_eq!(backoff.validate().unwrap_err().to_string(), message);
+        }
+    }
+}

@@ -115,3 +115,95 @@ impl Serialize for Backoff {
         written.serialize(serializer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const BASE: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn reads_as_one_would_write_it() {
+        for (backoff, text) in [
+            (
+                Backoff::constant(SECOND),
+                r#"{"constant":"1s","jitter":"none"}"#,
+            ),
+            (
+                Backoff::linear(BASE, SECOND).jitter(Jitter::Equal),
+                r#"{"linear":{"base":"100ms","max":"1s"},"jitter":"equal"}"#,
+            ),
+            (
+                Backoff::exponential(BASE, SECOND)
+                    .factor(1.5)
+                    .jitter(Jitter::Full),
+                r#"{"exponential":{"base":"100ms","max":"1s","factor":1.5},"jitter":"full"}"#,
+            ),
+            (
+                Backoff::fibonacci(BASE, SECOND).jitter(Jitter::Proportional(0.2)),
+                r#"{"fibonacci":{"base":"100ms","max":"1s"},"jitter":{"proportional":0.2}}"#,
+            ),
+            (
+                Backoff::decorrelated(BASE, SECOND).seed(7),
+                r#"{"decorrelated":{"base":"100ms","max":"1s"},"jitter":"none","seed":7}"#,
+            ),
+            (
+                Backoff::schedule([Duration::ZERO, SECOND]),
+                r#"{"schedule":["0s","1s"],"jitter":"none"}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&backoff).unwrap(), text);
+            assert_eq!(serde_json::from_str::<Backoff>(text).unwrap(), backoff);
+        }
+    }
+
+    #[test]
+    fn what_has_a_default_may_be_left_out() {
+        let text = r#"{"exponential":{"base":"100ms","max":"1s"}}"#;
+
+        assert_eq!(
+            serde_json::from_str::<Backoff>(text).unwrap(),
+            Backoff::exponential(BASE, SECOND)
+        );
+    }
+
+    #[test]
+    fn is_read_with_one_shape_and_no_unknown_fields() {
+        for (text, message) in [
+            (r#"{"jitter":"full"}"#, "a backoff is one of"),
+            (r#"{"constant":"1s","schedule":[]}"#, "a backoff is one of"),
+            (r#"{"constant":"1s","delay":"1s"}"#, "unknown field `delay`"),
+            (
+                r#"{"constant":"1s","factor":2.0}"#,
+                "unknown field `factor`",
+            ),
+            (
+                r#"{"linear":{"base":"1s","max":"2s","factor":2.0}}"#,
+                "unknown field `factor`",
+            ),
+            (
+                r#"{"exponential":{"base":"1s","cap":"2s"}}"#,
+                "unknown field `cap`",
+            ),
+            (r#"{"linear":{"base":"1s"}}"#, "missing field `max`"),
+            (
+                r#"{"constant":"1s","jitter":"some"}"#,
+                "unknown variant `some`",
+            ),
+        ] {
+            let error = serde_json::from_str::<Backoff>(text).unwrap_err();
+            assert!(error.to_string().contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_custom_one_says_that_it_cannot_be_written() {
+        let error = serde_json::to_string(&Backoff::custom(|_| SECOND)).unwrap_err();
+
+        assert_eq!(
+            error.to_string(),
+            "a custom backoff is a closure, which cannot be written"
+        );
+    }
+}
