@@ -93,11 +93,11 @@ mod tests {
     fn every_jitter_has_its_range() {
         for (jitter, range) in [
             (Jitter::None, 100 * MS..=100 * MS),
-            (Jitter::Full, 0 * MS..=100 * MS),
+            (Jitter::Full, Duration::ZERO..=100 * MS),
             (Jitter::Equal, 50 * MS..=100 * MS),
             (Jitter::Proportional(0.0), 100 * MS..=100 * MS),
             (Jitter::Proportional(0.3), 70 * MS..=130 * MS),
-            (Jitter::Proportional(1.0), 0 * MS..=200 * MS),
+            (Jitter::Proportional(1.0), Duration::ZERO..=200 * MS),
         ] {
             assert_eq!(jitter.range(100 * MS), range, "{jitter:?}");
             assert_eq!(jitter.spreads(), range.start() < range.end(), "{jitter:?}");
@@ -122,8 +122,8 @@ mod tests {
     #[test]
     fn a_share_that_is_no_ratio_is_refused_and_yet_has_a_range() {
         for (p, range) in [
-            (1.5, 0 * MS..=200 * MS),
-            (f64::INFINITY, 0 * MS..=200 * MS),
+            (1.5, Duration::ZERO..=200 * MS),
+            (f64::INFINITY, Duration::ZERO..=200 * MS),
             (-0.5, 100 * MS..=100 * MS),
             (f64::NAN, 100 * MS..=100 * MS),
         ] {

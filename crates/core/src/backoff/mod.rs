@@ -1,9 +1,7 @@
 //! How long to wait before something is tried again.
 //!
-//! A [`Backoff`] is the setting, and [`Delays`] are what one call draws from it. The [`Shape`] says
-//! how delays grow, and the [`Jitter`] how far each of them is spread.
-//!
-//! [`Shape`]: shape::Shape
+//! A [`Backoff`] is the setting, and [`Delays`] are what one call draws from it. The
+//! [`Shape`](shape::Shape) says how delays grow, and the [`Jitter`] how far each is spread.
 
 mod delays;
 mod draws;
