@@ -127,7 +127,7 @@ impl Contest {
             version: 0,
             clients: (0..CLIENTS).map(|_| delays()).collect(),
             messages: BinaryHeap::new(),
-            hop: Normal::new(10.0, 2.0).unwrap(),
+            hop: Normal::new(10.0, 2.0).expect("a finite deviation"),
             rng: SmallRng::seed_from_u64(seed),
         }
     }

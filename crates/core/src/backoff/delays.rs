@@ -134,6 +134,31 @@ mod tests {
     }
 
     #[test]
+    fn jitter_goes_on_at_the_maximum() {
+        let backoff = Backoff::exponential(MS, 1_000 * MS).jitter(Jitter::Full);
+
+        let delays = take(&mut backoff.seed(5).delays(), 1_000);
+
+        let short = delays.iter().filter(|delay| **delay < 500 * MS).count();
+        assert!((450..550).contains(&short), "{short}");
+    }
+
+    #[test]
+    fn the_last_retry_of_all_is_followed_by_its_like() {
+        for backoff in [
+            Backoff::linear(MS, 1_000 * MS),
+            Backoff::exponential(MS, 1_000 * MS),
+            Backoff::fibonacci(MS, 1_000 * MS),
+            Backoff::schedule([MS, 1_000 * MS]),
+        ] {
+            let mut delays = backoff.delays();
+            delays.retry = u32::MAX;
+
+            assert_eq!(take(&mut delays, 3), [1_000 * MS; 3], "{backoff:?}");
+        }
+    }
+
+    #[test]
     fn a_constant_has_no_maximum_that_jitter_could_meet() {
         let backoff = Backoff::constant(100 * MS).jitter(Jitter::Proportional(0.5));
 

@@ -97,6 +97,7 @@ mod tests {
             (Jitter::Equal, 50 * MS..=100 * MS),
             (Jitter::Proportional(0.0), 100 * MS..=100 * MS),
             (Jitter::Proportional(0.3), 70 * MS..=130 * MS),
+            (Jitter::Proportional(0.9), 10 * MS..=190 * MS),
             (Jitter::Proportional(1.0), Duration::ZERO..=200 * MS),
         ] {
             assert_eq!(jitter.range(100 * MS), range, "{jitter:?}");

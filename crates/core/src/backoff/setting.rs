@@ -42,9 +42,14 @@ use crate::ConfigError;
 /// from the same sequence. Two are equal if they are set alike; closures are equal only to
 /// themselves.
 ///
-/// With the feature `serde` it reads `{"exponential": {"base": "100ms", "max": "10s"}, "jitter":
-/// "full"}`, `{"constant": "1s"}` or `{"schedule": ["0s", "1s", "5s"], "jitter": {"proportional":
-/// 0.2}, "seed": 7}`. A custom one cannot be written.
+/// With the feature `serde` it reads one shape by its name, with jitter and seed beside it. A custom
+/// one cannot be written.
+///
+/// ```json
+/// {"exponential": {"base": "100ms", "max": "10s", "factor": 2.0}, "jitter": "full"}
+/// {"schedule": ["0s", "1s", "5s"], "jitter": {"proportional": 0.2}, "seed": 7}
+/// {"constant": "1s"}
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backoff {
     pub(super) shape: Shape,
