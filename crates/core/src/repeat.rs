@@ -36,6 +36,11 @@ pub trait Repeat<Req> {
     /// Makes the request that is sent where no repeat is possible whatever comes, and nothing needs
     /// to be kept.
     fn once(&self, request: Req) -> Self::Request;
+
+    /// Cuts off the attempts that were made so far, of which something may still be on its way: they
+    /// are over. Who makes one attempt after another says this before the next; who makes several
+    /// at a time does not.
+    fn cut_off(&self, _: &Self::Kept) {}
 }
 
 /// Nobody has said yet what may be repeated. It is no [`Repeat`], and the compiler says what to
