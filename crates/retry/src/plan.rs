@@ -114,10 +114,11 @@ where
         let (tools, kept) = (&self.tools, self.again.as_ref());
         let make = |failure: &Failure| {
             let kept = kept?.kept.as_ref()?;
-            tools
-                .repeat
-                .allows(kept, failure)
-                .then(|| tools.repeat.again(kept))?
+            if !tools.repeat.allows(kept, failure) {
+                return None;
+            }
+            tools.repeat.cut_off(kept);
+            tools.repeat.again(kept)
         };
 
         let outcome = judge(&tools.classify, result.as_ref().map_err(|error| &**error));

@@ -9,3 +9,5 @@ pub use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 pub use watertight_breaker::BreakerLayer;
 #[cfg(feature = "http")]
 pub use watertight_http::HttpExt;
+#[cfg(feature = "retry")]
+pub use watertight_retry::RetryLayer;

@@ -1,5 +1,7 @@
 //! A service that says when to come again.
 
+use std::time::Duration;
+
 use watertight_core::{Backoff, Failure, FailureKind, Jitter};
 use watertight_retry::RetryAfter;
 
@@ -16,7 +18,7 @@ async fn is_waited_for_even_beyond_the_largest_backoff() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hint_of_nothing_leaves_the_backoff() {
-    let stage = stage([told(0 * SECOND), GOOD], |it| it);
+    let stage = stage([told(Duration::ZERO), GOOD], |it| it);
 
     stage.call(1).await.unwrap();
 

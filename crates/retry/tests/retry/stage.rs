@@ -81,7 +81,7 @@ impl Service<u32> for Backend {
     fn call(&mut self, request: u32) -> Self::Future {
         self.called.lock().unwrap().push(Called {
             request,
-            after: self.start.elapsed(),
+            after: Instant::now() - self.start,
             attempt: Context::current().attempt,
         });
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(GOOD);
