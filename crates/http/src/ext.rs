@@ -1,33 +1,47 @@
-use watertight_core::{SetClassifier, SetFinish};
+use watertight_core::{SetClassifier, SetFinish, SetNotes, SetRepeat};
 
-use crate::{AtBodyEnd, GrpcClassifier, HttpClassifier};
+use crate::{AtBodyEnd, GrpcClassifier, HttpClassifier, HttpNotes, HttpRepeat};
 
 /// What `.http()` makes of the builder `B`.
-pub type Http<B> = <B as SetClassifier>::With<HttpClassifier>;
+pub type Http<B> = Repeating<<B as SetClassifier>::With<HttpClassifier>>;
 
 /// What `.grpc()` makes of the builder `B`.
-pub type Grpc<B> = <<B as SetClassifier>::With<GrpcClassifier> as SetFinish>::With<AtBodyEnd>;
+pub type Grpc<B> =
+    Repeating<<<B as SetClassifier>::With<GrpcClassifier> as SetFinish>::With<AtBodyEnd>>;
+
+/// The builder `B` with the rule by which requests are repeated, and the notes.
+type Repeating<B> = <<B as SetRepeat>::With<HttpRepeat> as SetNotes>::With<HttpNotes>;
 
 /// Says in one word on the builder of any layer that it stands over HTTP or gRPC.
 ///
 /// Without it a layer takes every response for a success, a 503 as well.
 pub trait HttpExt: SetClassifier + Sized {
-    /// Classifies answers by their HTTP status: [`HttpClassifier`].
+    /// Classifies answers by their HTTP status: [`HttpClassifier`]. Repeats the requests that may be
+    /// sent twice without harm: [`HttpRepeat`]. Notes and signs are in the headers: [`HttpNotes`].
     ///
     /// A call is over at the head of its response; `.finish(AtBodyEnd)` lets it last until the
     /// body ends.
-    fn http(self) -> Http<Self> {
+    fn http(self) -> Http<Self>
+    where
+        Self::With<HttpClassifier>: SetRepeat<With<HttpRepeat>: SetNotes>,
+    {
         self.set_classifier(HttpClassifier::new())
+            .set_repeat(HttpRepeat::new())
+            .set_notes(HttpNotes)
     }
 
     /// Classifies answers by their gRPC status, wherever it comes: [`GrpcClassifier`], with
-    /// [`AtBodyEnd`].
+    /// [`AtBodyEnd`]. Repeats any request ([`HttpRepeat::all`]), if the status of its answer says
+    /// that it may be. Notes and signs are in the headers: [`HttpNotes`].
     fn grpc(self) -> Grpc<Self>
     where
-        Self::With<GrpcClassifier>: SetFinish,
+        Self::With<GrpcClassifier>:
+            SetFinish<With<AtBodyEnd>: SetRepeat<With<HttpRepeat>: SetNotes>>,
     {
         self.set_classifier(GrpcClassifier::new())
             .set_finish(AtBodyEnd)
+            .set_repeat(HttpRepeat::all())
+            .set_notes(HttpNotes)
     }
 }
 
@@ -35,58 +49,105 @@ impl<B: SetClassifier> HttpExt for B {}
 
 #[cfg(test)]
 mod tests {
-    use watertight_core::{AtResponse, ErrorsAreFailures};
+    use bytes::Bytes;
+    use http::Request;
+    use http_body_util::Empty;
+    use watertight_core::{AtResponse, ErrorsAreFailures, Never, Repeat, Unnoted};
 
     use super::*;
 
     /// A builder as pattern crates have them.
-    struct Builder<C, N> {
+    struct Builder<C, N, R, T> {
         classify: C,
         finish: N,
+        repeat: R,
+        notes: T,
     }
 
-    impl<C, N> SetClassifier for Builder<C, N> {
-        type With<D> = Builder<D, N>;
+    impl<C, N, R, T> SetClassifier for Builder<C, N, R, T> {
+        type With<C2> = Builder<C2, N, R, T>;
 
-        fn set_classifier<D>(self, classify: D) -> Builder<D, N> {
+        fn set_classifier<C2>(self, classify: C2) -> Self::With<C2> {
             Builder {
                 classify,
                 finish: self.finish,
+                repeat: self.repeat,
+                notes: self.notes,
             }
         }
     }
 
-    impl<C, N> SetFinish for Builder<C, N> {
-        type With<M> = Builder<C, M>;
+    impl<C, N, R, T> SetFinish for Builder<C, N, R, T> {
+        type With<N2> = Builder<C, N2, R, T>;
 
-        fn set_finish<M>(self, finish: M) -> Builder<C, M> {
+        fn set_finish<N2>(self, finish: N2) -> Self::With<N2> {
             Builder {
                 classify: self.classify,
                 finish,
+                repeat: self.repeat,
+                notes: self.notes,
             }
         }
     }
 
-    fn builder() -> Builder<ErrorsAreFailures, AtResponse> {
-        Builder {
-            classify: ErrorsAreFailures,
-            finish: AtResponse,
+    impl<C, N, R, T> SetRepeat for Builder<C, N, R, T> {
+        type With<R2> = Builder<C, N, R2, T>;
+
+        fn set_repeat<R2>(self, repeat: R2) -> Self::With<R2> {
+            Builder {
+                classify: self.classify,
+                finish: self.finish,
+                repeat,
+                notes: self.notes,
+            }
         }
     }
 
-    #[test]
-    fn http_sets_the_classifier_and_leaves_the_end_alone() {
-        let Builder { classify, finish } = builder().http();
+    impl<C, N, R, T> SetNotes for Builder<C, N, R, T> {
+        type With<T2> = Builder<C, N, R, T2>;
 
-        let _: HttpClassifier = classify;
-        let AtResponse = finish;
+        fn set_notes<T2>(self, notes: T2) -> Self::With<T2> {
+            Builder {
+                classify: self.classify,
+                finish: self.finish,
+                repeat: self.repeat,
+                notes,
+            }
+        }
+    }
+
+    fn builder() -> Builder<ErrorsAreFailures, AtResponse, Never, Unnoted> {
+        Builder {
+            classify: ErrorsAreFailures,
+            finish: AtResponse,
+            repeat: Never,
+            notes: Unnoted,
+        }
+    }
+
+    /// Whether a POST may be repeated.
+    fn repeats_a_post(repeat: &HttpRepeat) -> bool {
+        let request = Request::post("/").body(Empty::<Bytes>::new()).unwrap();
+        repeat.keep(request).1.is_some()
     }
 
     #[test]
-    fn grpc_sets_the_classifier_and_the_end() {
-        let Builder { classify, finish } = builder().grpc();
+    fn http_leaves_the_end_alone() {
+        let built = builder().http();
 
-        let _: GrpcClassifier = classify;
-        let AtBodyEnd = finish;
+        let _: HttpClassifier = built.classify;
+        let AtResponse = built.finish;
+        let HttpNotes = built.notes;
+        assert!(!repeats_a_post(&built.repeat));
+    }
+
+    #[test]
+    fn grpc_waits_for_the_end_and_repeats_what_the_codes_allow() {
+        let built = builder().grpc();
+
+        let _: GrpcClassifier = built.classify;
+        let AtBodyEnd = built.finish;
+        let HttpNotes = built.notes;
+        assert!(repeats_a_post(&built.repeat));
     }
 }

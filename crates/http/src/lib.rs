@@ -76,10 +76,16 @@
 //!
 //! [`ScopedBody`] takes a [`Context`](watertight_core::Context) into the body of a response.
 
+mod attempt;
 mod body_end;
 mod classify;
 mod ext;
 mod grpc_code;
+mod inbound;
+mod notes;
+mod protocol;
+mod repeat;
+mod replay;
 mod respond;
 mod retry_after;
 mod scoped_body;
@@ -88,6 +94,10 @@ pub use body_end::{AtBodyEnd, TrackedBody};
 pub use classify::{GrpcClassifier, HttpClassifier};
 pub use ext::{Grpc, Http, HttpExt};
 pub use grpc_code::GrpcCode;
+pub use inbound::{Inbound, InboundFuture, InboundLayer};
+pub use notes::HttpNotes;
+pub use repeat::{HeadOnly, HttpRepeat, KeptHeadOnly, KeptRequest, SameBody};
+pub use replay::{ReplayBody, ReplayError};
 pub use respond::{
     AllErrors, AnswerBody, Cause, Covers, OnlyRejections, Respond, RespondExt, RespondLayer,
     RespondedLayer, ResponseFuture,

@@ -6,9 +6,10 @@ use http::Response;
 use pin_project::pin_project;
 use watertight_core::BoxError;
 
-use super::answer::{Protocol, Style, answer};
+use super::answer::{Style, answer};
 use super::body::AnswerBody;
 use super::covers::Covers;
+use crate::protocol::Protocol;
 
 /// The future of a call to [`Respond`](super::Respond).
 #[pin_project]

@@ -7,10 +7,11 @@ use http_body::Body;
 use tower_service::Service;
 use watertight_core::BoxError;
 
-use super::answer::{Protocol, Style};
+use super::answer::Style;
 use super::body::AnswerBody;
 use super::covers::{AllErrors, Covers};
 use super::future::{Reply, ResponseFuture};
+use crate::protocol::Protocol;
 
 /// Answers in place of errors. Made by [`RespondLayer`](super::RespondLayer).
 ///

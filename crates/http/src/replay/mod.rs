@@ -1,0 +1,14 @@
+//! Bodies that can be sent more than once.
+
+mod body;
+mod error;
+mod keep;
+mod limits;
+mod shared;
+mod tape;
+
+pub(crate) use body::KeptBody;
+pub use body::ReplayBody;
+pub use error::ReplayError;
+pub(crate) use keep::keep;
+pub(crate) use limits::{Limits, Total};
