@@ -1,0 +1,5 @@
+//! Layers of several crates in one stack, on simulated time.
+
+#![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
+
+mod storm;
