@@ -7,5 +7,6 @@
 mod breaker;
 mod context;
 mod echo;
+mod retry;
 mod server;
 mod web;

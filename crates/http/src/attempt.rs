@@ -1,4 +1,5 @@
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use watertight_core::Context;
 
 use crate::protocol::Protocol;
 
@@ -21,6 +22,15 @@ pub(crate) fn set_attempt(headers: &mut HeaderMap, attempt: u32) {
         Protocol::Grpc(_) => GRPC_ATTEMPTS,
     };
     headers.insert(name, attempt.into());
+}
+
+/// Writes which attempt the request was that this one is made for, if that was a retry: then it is
+/// one too, and whoever gets it is not to begin anew.
+pub(crate) fn carry_on(headers: &mut HeaderMap) {
+    let upstream = Context::with(|context| context.map_or(0, |it| it.upstream_attempt));
+    if upstream > attempt(headers) {
+        set_attempt(headers, upstream);
+    }
 }
 
 /// Reads `1*DIGIT`, which is less than what `str::parse` takes.
@@ -65,6 +75,23 @@ mod tests {
         }
         let opaque = HeaderValue::from_bytes(b"\xff").unwrap();
         assert_eq!(number(&opaque), None);
+    }
+
+    #[test]
+    fn a_request_for_the_sake_of_a_retry_is_one() {
+        let retried = |attempt| Context {
+            upstream_attempt: attempt,
+            ..Context::default()
+        };
+        let carried = |upstream, own: &[(HeaderName, &str)]| {
+            let mut headers = headers(own);
+            retried(upstream).enter(|| carry_on(&mut headers));
+            attempt(&headers)
+        };
+
+        assert_eq!(carried(0, &[]), 0);
+        assert_eq!(carried(2, &[]), 2);
+        assert_eq!(carried(1, &[(RETRY_ATTEMPT, "3")]), 3);
     }
 
     #[test]

@@ -27,12 +27,16 @@ pub struct HttpNotes;
 
 impl<B> Note<Response<B>, RetriesExhausted> for HttpNotes {
     fn note(&self, response: &mut Response<B>, _: RetriesExhausted) {
-        let headers = response.headers_mut();
-        match Protocol::of(headers) {
-            Protocol::Http => headers.insert(RETRY_EXHAUSTED, YES),
-            Protocol::Grpc(_) => headers.insert(GRPC_PUSHBACK, NEVER),
-        };
+        mark_exhausted(response.headers_mut());
     }
+}
+
+/// Says on an answer that retries are exhausted.
+pub(crate) fn mark_exhausted(headers: &mut HeaderMap) {
+    match Protocol::of(headers) {
+        Protocol::Http => headers.insert(RETRY_EXHAUSTED, YES),
+        Protocol::Grpc(_) => headers.insert(GRPC_PUSHBACK, NEVER),
+    };
 }
 
 impl<B> Signs<Response<B>> for HttpNotes {

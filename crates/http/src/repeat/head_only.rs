@@ -4,6 +4,7 @@ use watertight_core::Repeat;
 
 use super::HttpRepeat;
 use super::kept::KeptHead;
+use crate::attempt::carry_on;
 
 /// [`HttpRepeat`] for requests without a body. Made by [`head_only`](HttpRepeat::head_only).
 #[derive(Clone, Debug)]
@@ -25,7 +26,8 @@ where
     type Kept = KeptHeadOnly;
 
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<KeptHeadOnly>) {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        carry_on(&mut head.headers);
         let is_kept = body.is_end_stream() && self.repeat.allows(&head);
         let kept = is_kept.then(|| KeptHeadOnly(KeptHead::new(&head)));
         (Request::from_parts(head, body), kept)
@@ -35,7 +37,8 @@ where
         Some(Request::from_parts(kept.0.again(), B::default()))
     }
 
-    fn once(&self, request: Request<B>) -> Request<B> {
+    fn once(&self, mut request: Request<B>) -> Request<B> {
+        carry_on(request.headers_mut());
         request
     }
 }

@@ -8,6 +8,7 @@ use watertight_core::{BoxError, Repeat};
 use super::kept::{KeptHead, KeptRequest};
 use super::rules::Rules;
 use super::{HeadOnly, SameBody};
+use crate::attempt::carry_on;
 use crate::replay::{Limits, ReplayBody, Total, keep};
 
 /// Sends requests of HTTP again, with their bodies.
@@ -124,7 +125,8 @@ where
     type Kept = KeptRequest<B>;
 
     fn keep(&self, request: Request<B>) -> (Self::Request, Option<KeptRequest<B>>) {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        carry_on(&mut head.headers);
         if !self.allows(&head) {
             return (Request::from_parts(head, ReplayBody::once(body)), None);
         }
@@ -142,7 +144,8 @@ where
         kept.again()
     }
 
-    fn once(&self, request: Request<B>) -> Self::Request {
+    fn once(&self, mut request: Request<B>) -> Self::Request {
+        carry_on(request.headers_mut());
         request.map(ReplayBody::once)
     }
 

@@ -6,6 +6,7 @@ use http_body::Body;
 use watertight_core::{BoxError, Repeat};
 
 use super::{HttpRepeat, KeptRequest};
+use crate::attempt::carry_on;
 use crate::replay::ReplayBody;
 
 /// [`HttpRepeat`] where the type of the body is to stay the same. Made by
@@ -39,7 +40,8 @@ where
         Some(kept.again()?.map(self.wrap))
     }
 
-    fn once(&self, request: Request<B>) -> Request<B> {
+    fn once(&self, mut request: Request<B>) -> Request<B> {
+        carry_on(request.headers_mut());
         request
     }
 

@@ -9,10 +9,11 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
-use watertight_core::{BoxError, DynError, Reason, Rejection};
+use watertight_core::{BoxError, DynError, Reason, Rejection, RetriesExhausted};
 
 use crate::GrpcCode;
 use crate::grpc_code::{GRPC_MESSAGE, GRPC_PUSHBACK, GRPC_STATUS};
+use crate::notes::mark_exhausted;
 use crate::protocol::Protocol;
 
 /// The error that an answer stands for, in the [extensions](Response::extensions) of the response:
@@ -48,6 +49,9 @@ pub(super) fn answer(error: BoxError, protocol: Protocol, style: Style) -> Respo
         Protocol::Http => says.over_http(),
         Protocol::Grpc(content_type) => says.over_grpc(content_type),
     };
+    if RetriesExhausted::is_marked(&*error) {
+        mark_exhausted(response.headers_mut());
+    }
     response.extensions_mut().insert(Cause(error.into()));
     response
 }

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use http::Response;
 use pin_project::pin_project;
-use watertight_core::BoxError;
+use watertight_core::{BoxError, RetriesExhausted};
 
 use super::answer::{Style, answer};
 use super::body::AnswerBody;
@@ -55,10 +55,12 @@ where
         let this = self.project();
         let reply = this.reply;
         let error = match this.state.project() {
-            Projected::Called(response) => match ready!(response.poll(cx)) {
-                Ok(response) => return Poll::Ready(Ok(response.map(AnswerBody::Inner))),
-                Err(error) => reply.covers.cover(error.into())?,
-            },
+            Projected::Called(response) => {
+                match ready!(RetriesExhausted::watch(|| response.poll(cx))) {
+                    Ok(response) => return Poll::Ready(Ok(response.map(AnswerBody::Inner))),
+                    Err(error) => reply.covers.cover(error.into())?,
+                }
+            }
             Projected::Failed(error) => error
                 .take()
                 .expect("a future that has completed is not polled again"),

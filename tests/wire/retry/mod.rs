@@ -1,0 +1,3 @@
+//! Retries over real sockets.
+
+mod hops;
