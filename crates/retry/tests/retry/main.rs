@@ -10,6 +10,7 @@ mod exhausted;
 mod handle;
 mod hints;
 mod limits;
+mod model;
 mod nested;
 mod readiness;
 mod refresh;

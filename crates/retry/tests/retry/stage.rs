@@ -54,6 +54,11 @@ impl Backend {
         }
     }
 
+    /// Says what to do with the next calls.
+    pub(crate) fn answer(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.answers.lock().unwrap().extend(answers);
+    }
+
     pub(crate) fn called(&self) -> Vec<Called> {
         self.called.lock().unwrap().clone()
     }
