@@ -119,3 +119,12 @@ async fn a_budget_of_calls_in_flight_counts_a_retry_until_it_ends() {
     drop(hangs);
     assert!(stage.call(3).await.unwrap().is_success());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_has_failed_is_not_in_flight_any_more() {
+    let stage = stage([BAD, BAD, GOOD], |it| it.budget(Budget::concurrent(0.0, 1)));
+
+    assert!(stage.call(1).await.unwrap().is_success());
+
+    assert_eq!(stage.backend.calls(), 3);
+}

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::time::advance;
 use tokio_test::{assert_pending, task};
 use tower::Service;
-use watertight_core::{Backoff, Mode};
+use watertight_core::{Backoff, FailureKind, Mode};
 use watertight_metrics::What;
 use watertight_retry::{RetryConfig, RetryHandle, RetryLayer};
 
-use crate::stage::{BAD, GOOD, SECOND, stage};
+use crate::stage::{BAD, GOOD, SECOND, failure, stage};
 
 #[tokio::test(start_paused = true)]
 async fn off_calls_once_and_counts_nothing() {
@@ -19,6 +19,31 @@ async fn off_calls_once_and_counts_nothing() {
 
     assert_eq!(stage.backend.calls(), 1);
     assert_eq!(stage.counted().calls, Default::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn can_be_turned_off_and_on() {
+    let stage = stage([BAD, BAD, GOOD], |it| it);
+
+    stage.retry.set_mode(Mode::Off);
+    assert!(stage.call(1).await.unwrap().is_failure());
+    assert_eq!(stage.counted().mode, Mode::Off);
+    stage.retry.set_mode(Mode::Enforce);
+    assert!(stage.call(1).await.unwrap().is_success());
+
+    assert_eq!(stage.backend.calls(), 3);
+    assert_eq!(stage.counted().calls.success, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_layer_below_refused_is_ignored_in_the_counts() {
+    let refused = failure(FailureKind::Rejected);
+    let stage = stage([refused], |it| it);
+
+    stage.call(1).await.unwrap();
+
+    let calls = stage.counted().calls;
+    assert_eq!((calls.ignored, calls.failure), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

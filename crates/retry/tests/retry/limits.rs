@@ -1,11 +1,13 @@
 //! The time that a call may take.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
-use watertight_core::{Context, Reason, Rejection};
+use watertight_core::{Backoff, Context, Reason, Rejection};
 
 use crate::stage::{Answer, BAD, GOOD, SECOND, stage, told};
 
-fn within(time: std::time::Duration) -> Context {
+fn within(time: Duration) -> Context {
     Context {
         deadline: Some(Instant::now() + time),
         ..Context::default()
@@ -63,6 +65,19 @@ async fn an_attempt_that_hangs_is_dropped_and_made_again() {
     assert!(stage.call(1).await.unwrap().is_success());
 
     assert_eq!(stage.backend.times(), [0, 3_000]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_has_its_own_time() {
+    let answers = [Answer::Hangs, Answer::Takes(SECOND)];
+    let stage = stage(answers, |it| {
+        it.attempt_timeout(2 * SECOND)
+            .backoff(Backoff::constant(Duration::ZERO))
+    });
+
+    assert!(stage.call(1).await.unwrap().is_success());
+
+    assert_eq!(stage.backend.times(), [0, 2_000]);
 }
 
 #[tokio::test(start_paused = true)]

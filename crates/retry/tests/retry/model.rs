@@ -83,13 +83,19 @@ fn expected(does: &[Does], settings: &Settings) -> Course {
         };
         let is_too_long =
             hint.is_some_and(|hint| settings.honoured.is_some_and(|honoured| hint > honoured));
-        let why = why
-            .or((attempt >= settings.max_attempts).then_some("attempts"))
-            .or(is_too_long.then_some("hint"))
-            .or(settings
+        let is_late = |most: u64| now + delay > most;
+        let why = [
+            why,
+            (attempt >= settings.max_attempts).then_some("attempts"),
+            is_too_long.then_some("hint"),
+            settings
                 .max_elapsed
-                .is_some_and(|most| now + delay > most)
-                .then_some("elapsed"));
+                .is_some_and(is_late)
+                .then_some("elapsed"),
+        ]
+        .into_iter()
+        .flatten()
+        .next();
         if why.is_some() {
             course.given_up = why;
             break;

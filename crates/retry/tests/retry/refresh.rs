@@ -1,17 +1,33 @@
 //! Credentials that are refused, and fetched anew.
 
-use std::convert::Infallible;
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::future::join_all;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
-use watertight_core::{Always, Budget, Note, RetriesExhausted, Signs};
+use watertight_core::{Always, Backoff, Budget, Note, RetriesExhausted, Signs};
 use watertight_metrics::Registry;
 use watertight_retry::RetryLayer;
 
 use crate::stage::SECOND;
+
+/// A request whose first attempt fails.
+const BREAKS_AT_FIRST: u32 = 77;
+
+#[derive(Debug)]
+struct Reset;
+
+impl fmt::Display for Reset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("reset")
+    }
+}
+
+impl Error for Reset {}
 
 /// An answer is the credentials that were good, or nothing.
 type Answer = Option<u32>;
@@ -64,17 +80,21 @@ impl World {
             }
         };
         let world = self.clone();
-        let backend = service_fn(move |_: u32| {
-            world.calls.fetch_add(1, Ordering::Relaxed);
+        let backend = service_fn(move |request: u32| {
+            let is_first = world.calls.fetch_add(1, Ordering::Relaxed) == 0;
             let held = world.held.load(Ordering::Relaxed);
             let answer = (held >= world.accepts).then_some(held);
             async move {
                 sleep(SECOND).await;
-                Ok::<_, Infallible>(answer)
+                if is_first && request == BREAKS_AT_FIRST {
+                    return Err(Reset);
+                }
+                Ok(answer)
             }
         });
         RetryLayer::builder("payments")
             .repeat(Always)
+            .backoff(Backoff::constant(5 * SECOND))
             .notes(NothingIsUnauthorized)
             .on_unauthorized(fetch)
             .budget(budget)
@@ -141,6 +161,24 @@ async fn without_budget_nothing_is_fetched() {
     assert_eq!(service.oneshot(1).await.unwrap(), None);
 
     assert_eq!(world.seen(), (0, 1));
+}
+
+/// Another call has fetched some while this one waited, and they are refused, too.
+#[tokio::test(start_paused = true)]
+async fn an_attempt_with_fresh_credentials_that_are_refused_fetches_others() {
+    let world = World {
+        accepts: 2,
+        ..World::default()
+    };
+    let service = world.service(Budget::unlimited());
+
+    let breaks = tokio::spawn(service.clone().oneshot(BREAKS_AT_FIRST));
+    yield_now().await;
+    let other = service.oneshot(1).await.unwrap();
+
+    assert_eq!(other, None);
+    assert_eq!(breaks.await.unwrap().unwrap(), Some(2));
+    assert_eq!(world.seen().0, 2);
 }
 
 #[tokio::test(start_paused = true)]
