@@ -251,3 +251,344 @@ impl Bucket {
         }
     }
 }
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use std::cell::Cell;
+    use std::collections::BTreeMap;
+    use std::thread;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MS: Duration = Duration::from_millis(1);
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    fn withdraw_all(ratio: &Ratio, now: Instant) -> usize {
+        let mut paid = 0;
+        while ratio.withdraw(now) {
+            ratio.send(now);
+            paid += 1;
+        }
+        paid
+    }
+
+    #[test]
+    fn ten_thousand_calls_pay_for_their_share() {
+        for (share, paid) in [
+            (0.2, 2_000),
+            (0.1, 1_000),
+            (0.6, 6_000),
+            (0.29, 2_900),
+            (2.0, 20_000),
+            (0.0001, 1),
+            (0.0, 0),
+        ] {
+            let now = Instant::now();
+            let ratio = Ratio::new(share, 0.0, WINDOW, now);
+            for _ in 0..10_000 {
+                ratio.begin(|| now);
+            }
+
+            assert_eq!(withdraw_all(&ratio, now), paid, "{share}");
+        }
+    }
+
+    #[test]
+    fn first_attempts_expire_and_the_floor_remains() {
+        let start = Instant::now();
+        let ratio = Ratio::new(0.2, 2.0, WINDOW, start);
+        for _ in 0..100 {
+            ratio.begin(|| start);
+        }
+
+        assert_eq!(withdraw_all(&ratio, start + 9 * SECOND), 40);
+        assert_eq!(withdraw_all(&ratio, start + 10 * SECOND), 0);
+        assert_eq!(withdraw_all(&ratio, start + 20 * SECOND), 20);
+    }
+
+    #[test]
+    fn a_first_attempt_counts_no_longer_than_the_window() {
+        let start = Instant::now();
+        for bucket in 0..64 {
+            let ratio = Ratio::new(1.0, 0.0, 64 * SECOND, start);
+            let now = start + bucket * SECOND;
+            assert!(!ratio.withdraw(now));
+            ratio.begin(|| now);
+            assert!(!ratio.withdraw(now + 64 * SECOND + MS));
+        }
+    }
+
+    #[test]
+    fn a_burst_after_a_quiet_year_is_no_larger_than_the_floor() {
+        let start = Instant::now();
+        let ratio = Ratio::new(0.1, 10.0, WINDOW, start);
+        for _ in 0..1_000_000 {
+            ratio.begin(|| start);
+        }
+
+        let later = start + Duration::from_secs(365 * 86_400);
+
+        assert_eq!(withdraw_all(&ratio, later), 100);
+        assert_eq!(withdraw_all(&ratio, later + 9 * SECOND), 0);
+    }
+
+    /// A healthy hour, in which nobody but the first attempts is there to look at the clock.
+    #[test]
+    fn what_a_healthy_hour_has_saved_up_is_there_when_it_ends() {
+        for calls_per_second in [1, 3, 10, 100, 3_000] {
+            let start = Instant::now();
+            let ratio = Ratio::new(0.1, 0.0, WINDOW, start);
+            let mut now = start;
+            while now < start + 3_600 * SECOND {
+                now += SECOND / calls_per_second;
+                ratio.begin(|| now);
+            }
+
+            let paid = withdraw_all(&ratio, now);
+
+            let most = calls_per_second as usize;
+            assert!(
+                (most * 9 / 10..=most).contains(&paid),
+                "{paid} of {most} at {calls_per_second}/s"
+            );
+        }
+    }
+
+    #[test]
+    fn a_busy_service_looks_at_the_clock_once_in_a_thousand_calls() {
+        let start = Instant::now();
+        let ratio = Ratio::striped(0.1, 0.0, WINDOW, start, 1);
+        let looks = Cell::new(0);
+
+        for call in 0..1_000_000 {
+            ratio.begin(|| {
+                looks.set(looks.get() + 1);
+                start + call * Duration::from_nanos(100)
+            });
+        }
+
+        assert!(looks.get() <= 1_000, "{}", looks.get());
+    }
+
+    #[test]
+    fn what_is_paid_for_and_waits_counts_until_a_window_after_it_is_sent() {
+        let start = Instant::now();
+        let ratio = Ratio::new(0.0, 0.1, WINDOW, start);
+        assert!(ratio.withdraw(start));
+
+        let sent = start + 60 * SECOND;
+        assert!(!ratio.withdraw(sent));
+        ratio.send(sent);
+
+        assert!(!ratio.withdraw(sent + WINDOW));
+        assert!(ratio.withdraw(sent + WINDOW + WINDOW / 64));
+    }
+
+    #[test]
+    fn what_is_given_back_is_there_again_whenever_that_is() {
+        let start = Instant::now();
+        let ratio = Ratio::new(0.0, 0.1, WINDOW, start);
+        for rest in [0, 5, 10, 1_000_000] {
+            let now = start + rest * SECOND;
+            assert!(ratio.withdraw(now));
+            assert!(!ratio.withdraw(now));
+
+            ratio.give_back();
+        }
+    }
+
+    #[test]
+    fn threads_are_granted_no_more_than_they_have_paid_in() {
+        const EACH: usize = 20_000;
+        let now = Instant::now();
+        let ratio = Ratio::new(0.1, 0.0, SECOND, now);
+
+        let granted: usize = thread::scope(|scope| {
+            let threads = [(); 4].map(|()| {
+                scope.spawn(|| {
+                    let mut granted = 0;
+                    for call in 0..EACH {
+                        ratio.begin(|| now);
+                        if ratio.withdraw(now) {
+                            if call % 3 == 0 {
+                                ratio.give_back();
+                            } else {
+                                ratio.send(now);
+                                granted += 1;
+                            }
+                        }
+                    }
+                    granted
+                })
+            });
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        });
+
+        assert!(granted <= 4 * EACH / 10);
+        assert_eq!(granted + withdraw_all(&ratio, now), 4 * EACH / 10);
+    }
+
+    /// What happened, in the time that the machine has seen: the latest clock it has read.
+    #[derive(Default)]
+    struct Model {
+        /// When first attempts came, at the earliest: the last look before.
+        firsts: Vec<Duration>,
+        /// All but what was given back.
+        extras: BTreeMap<usize, Extra>,
+    }
+
+    struct Extra {
+        paid: Duration,
+        sent: Option<Duration>,
+    }
+
+    impl Model {
+        fn firsts(&self, from: Duration, to: Duration) -> f64 {
+            let within = |time: &&Duration| (from..=to).contains(time);
+            self.firsts.iter().filter(within).count() as f64
+        }
+
+        /// Those that wait, and those that were sent since.
+        fn extras(&self, since: Duration) -> f64 {
+            let counts = |extra: &&Extra| extra.sent.is_none_or(|sent| sent >= since);
+            self.extras.values().filter(counts).count() as f64
+        }
+
+        /// Looks at every window that ends with an extra attempt, by when they were paid for and by
+        /// when they were sent.
+        fn check(&self, share: f64, floor: f64, window: Duration) -> Result<(), TestCaseError> {
+            let sent: Vec<_> = self
+                .extras
+                .values()
+                .filter_map(|extra| Some((extra.sent?, extra.paid)))
+                .collect();
+            let paid = self.extras.values().map(|extra| (extra.paid, extra.paid));
+            for times in [sent, paid.collect()] {
+                for (end, _) in &times {
+                    let start = end.saturating_sub(window);
+                    let within = || {
+                        times
+                            .iter()
+                            .filter(|(time, _)| (start..=*end).contains(time))
+                    };
+                    let last = within().map(|(_, paid)| *paid).max().unwrap_or_default();
+                    let firsts = self.firsts(last.saturating_sub(window), last);
+
+                    let most = share * firsts + floor + 1e-6;
+                    prop_assert!(within().count() as f64 <= most, "{firsts} {end:?}");
+                }
+            }
+            Ok(())
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Begin { thread: usize, calls: usize },
+        Withdraw,
+        Send(Index),
+        GiveBack(Index),
+        Rest(Duration),
+        StepBack(Duration),
+    }
+
+    fn steps(window: Duration) -> impl Strategy<Value = Vec<Step>> {
+        let bucket = window / BUCKETS as u32;
+        let rest = prop_oneof![
+            4 => (0..200_u32).prop_map(move |n| window * n / 1_000),
+            3 => (0..3_u32, 0..24_u32).prop_map(move |(n, m)| window * n + bucket * m / 8),
+            1 => (0..100_000_u32).prop_map(move |n| window * n),
+        ];
+        let step = prop_oneof![
+            4 => (0..4_usize, 0..40_usize)
+                .prop_map(|(thread, calls)| Step::Begin { thread, calls }),
+            6 => Just(Step::Withdraw),
+            4 => any::<Index>().prop_map(Step::Send),
+            1 => any::<Index>().prop_map(Step::GiveBack),
+            4 => rest.prop_map(Step::Rest),
+            1 => (0..2_000_u32).prop_map(move |n| Step::StepBack(window * n / 1_000)),
+        ];
+        vec(step, 0..300)
+    }
+
+    fn cases() -> impl Strategy<Value = (Duration, Vec<Step>)> {
+        prop_oneof![
+            Just(64 * 250 * MS / 1_000),
+            Just(WINDOW),
+            Just(3_600 * SECOND)
+        ]
+        .prop_flat_map(|window| (Just(window), steps(window)))
+    }
+
+    proptest! {
+        #[test]
+        fn in_no_window_are_there_more_than_allowed_nor_many_fewer(
+            (window, steps) in cases(),
+            share in prop_oneof![Just(0.0), Just(0.1), 0.0..2.0],
+            floor in prop_oneof![Just(0.0), 0.0..20.0],
+        ) {
+            let start = Instant::now();
+            let ratio = Ratio::striped(share, floor / window.as_secs_f64(), window, start, 4);
+            let bucket = Duration::from_nanos(ratio.step);
+            let seen = Cell::new(Duration::ZERO);
+            let mut clock = Duration::ZERO;
+            let mut looked = Duration::ZERO;
+            let mut model = Model::default();
+            let mut waiting = Vec::new();
+
+            for (step, number) in steps.into_iter().zip(0..) {
+                let now = || {
+                    seen.set(seen.get().max(clock));
+                    start + clock
+                };
+                match step {
+                    Step::Rest(rest) => clock += rest,
+                    Step::StepBack(back) => clock = clock.saturating_sub(back),
+                    Step::Begin { thread, calls } => {
+                        for _ in 0..calls {
+                            model.firsts.push(looked);
+                            ratio.begin_in(thread, || {
+                                let now = now();
+                                looked = seen.get();
+                                now
+                            });
+                        }
+                    }
+                    Step::Withdraw => {
+                        let granted = ratio.withdraw(now());
+                        let end = seen.get();
+                        looked = end;
+                        if granted {
+                            waiting.push(number);
+                            model.extras.insert(number, Extra { paid: end, sent: None });
+                        } else {
+                            let firsts =
+                                model.firsts((end + 2 * bucket).saturating_sub(window), end);
+                            let extras =
+                                model.extras(end.saturating_sub(window + 2 * bucket));
+                            prop_assert!(extras + 1.0 > share * firsts + floor);
+                        }
+                    }
+                    Step::Send(index) if !waiting.is_empty() => {
+                        let extra = waiting.swap_remove(index.index(waiting.len()));
+                        ratio.send(now());
+                        model.extras.get_mut(&extra).unwrap().sent = Some(seen.get());
+                    }
+                    Step::GiveBack(index) if !waiting.is_empty() => {
+                        let extra = waiting.swap_remove(index.index(waiting.len()));
+                        ratio.give_back();
+                        model.extras.remove(&extra);
+                    }
+                    Step::Send(_) | Step::GiveBack(_) => {}
+                }
+            }
+
+            model.check(share, floor, window)?;
+        }
+    }
+}

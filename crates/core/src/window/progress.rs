@@ -26,8 +26,8 @@ pub(crate) struct Progress {
     head: AtomicU64,
 }
 
-/// Where a window is: the last step that it knows of (44 bits, two centuries of the shortest), and
-/// the position of that (20).
+/// Where a window is: the last step that it knows of (44 bits, more than a century of the shortest),
+/// and the position of that (20).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 struct Head {
     step: u64,
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     /// The shortest step that there is.
-    const STEP: Duration = Duration::from_nanos(390_625);
+    const STEP: Duration = Duration::from_nanos(250_000);
     const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
     fn none(_: u64, _: u64) {}
@@ -178,8 +178,8 @@ mod tests {
             10 * STEP,
             30 * STEP,
             YEAR,
-            200 * YEAR,
-            200 * YEAR + STEP,
+            100 * YEAR,
+            100 * YEAR + STEP,
         ]
         .map(|time| progress.position(0, start + time, none));
 
