@@ -121,3 +121,214 @@ impl<W: AsRef<Budget>> Drop for BudgetCall<W> {
         self.machine().end();
     }
 }
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use super::*;
+    use crate::FailureKind;
+
+    const FAILURE: Failure = Failure::new(FailureKind::Server);
+
+    fn withdraw(call: &mut BudgetCall<&Budget>) -> bool {
+        call.withdraw(&FAILURE, Instant::now)
+    }
+
+    /// Budgets that have one extra attempt to give.
+    fn of_one() -> [Budget; 3] {
+        [
+            Budget::ratio(0.0).min_per_second(0.1),
+            Budget::tokens(14),
+            Budget::concurrent(0.0, 1),
+        ]
+    }
+
+    #[test]
+    fn a_call_that_is_dropped_before_it_sends_gives_back() {
+        for budget in of_one() {
+            for _ in 0..3 {
+                let mut call = BudgetCall::new(&budget);
+                let mut other = BudgetCall::new(&budget);
+                assert!(withdraw(&mut call), "{budget:?}");
+                assert!(!withdraw(&mut other));
+
+                drop(call);
+                assert!(withdraw(&mut other));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_given_back_is_given_back_once() {
+        for budget in of_one() {
+            let mut call = BudgetCall::new(&budget);
+            assert!(withdraw(&mut call));
+            call.give_back();
+            call.give_back();
+            drop(call);
+
+            let mut calls = [(); 2].map(|()| BudgetCall::new(&budget));
+            assert_eq!(calls.each_mut().map(withdraw), [true, false], "{budget:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_paid_for_is_not_paid_for_twice() {
+        for budget in of_one() {
+            let mut call = BudgetCall::new(&budget);
+
+            assert!(withdraw(&mut call));
+            assert!(withdraw(&mut call));
+
+            call.give_back();
+            assert!(withdraw(&mut BudgetCall::new(&budget)));
+        }
+    }
+
+    #[test]
+    fn what_was_sent_does_not_come_back() {
+        for budget in [Budget::ratio(0.0).min_per_second(0.1), Budget::tokens(14)] {
+            let mut call = BudgetCall::new(&budget);
+            assert!(withdraw(&mut call));
+            call.sent();
+            call.sent();
+            call.give_back();
+            call.extra_ended();
+            drop(call);
+
+            assert!(!withdraw(&mut BudgetCall::new(&budget)), "{budget:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_never_paid_for_gives_nothing() {
+        for budget in of_one() {
+            let mut spender = BudgetCall::new(&budget);
+            assert!(withdraw(&mut spender));
+            spender.sent();
+
+            let mut call = BudgetCall::new(&budget);
+            call.sent();
+            call.extra_ended();
+            call.give_back();
+            drop(call);
+
+            assert!(!withdraw(&mut BudgetCall::new(&budget)), "{budget:?}");
+        }
+    }
+
+    #[test]
+    fn an_extra_attempt_in_flight_ends_once() {
+        let budget = Budget::concurrent(0.0, 2);
+        let mut calls = [(); 2].map(|()| BudgetCall::new(&budget));
+        for call in &mut calls {
+            assert!(withdraw(call));
+            call.sent();
+        }
+        let [mut ended, dropped] = calls;
+
+        ended.extra_ended();
+        ended.extra_ended();
+        drop(ended);
+        let mut third = BudgetCall::new(&budget);
+        assert!(withdraw(&mut third));
+        assert!(!withdraw(&mut BudgetCall::new(&budget)));
+
+        drop(dropped);
+        assert!(withdraw(&mut BudgetCall::new(&budget)));
+    }
+
+    #[test]
+    fn a_success_brings_back_what_its_retry_has_cost() {
+        let budget = Budget::tokens(28);
+        let mut call = BudgetCall::new(&budget);
+        for _ in 0..2 {
+            assert!(withdraw(&mut call));
+            call.sent();
+        }
+
+        call.succeeded();
+
+        let mut calls = [(); 2].map(|()| BudgetCall::new(&budget));
+        assert_eq!(calls.each_mut().map(withdraw), [true, false]);
+    }
+
+    #[test]
+    fn a_success_without_a_retry_brings_one_token() {
+        let budget = Budget::tokens(14);
+        let mut call = BudgetCall::new(&budget);
+        assert!(withdraw(&mut call));
+        call.sent();
+        drop(call);
+
+        for _ in 0..14 {
+            let mut call = BudgetCall::new(&budget);
+            assert!(!withdraw(&mut call));
+            call.succeeded();
+        }
+
+        assert!(withdraw(&mut BudgetCall::new(&budget)));
+    }
+
+    #[test]
+    fn what_others_have_drained_meanwhile_is_not_allowed_any_more() {
+        let budget = Budget::grpc(4, 1.0);
+        let mut call = BudgetCall::new(&budget);
+        call.failed(&FAILURE);
+        assert!(withdraw(&mut call));
+        assert!(call.is_still_allowed());
+
+        let mut other = BudgetCall::new(&budget);
+        other.failed(&FAILURE);
+        assert!(!withdraw(&mut other));
+        assert!(!call.is_still_allowed());
+
+        other.succeeded();
+        assert!(call.is_still_allowed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_its_backoff_counts_from_when_it_is_sent() {
+        let window = Budget::WINDOW;
+        let budget = Budget::ratio(0.0).min_per_second(0.1);
+        let mut call = BudgetCall::new(&budget);
+        assert!(withdraw(&mut call));
+
+        tokio::time::advance(6 * window).await;
+        call.sent();
+        tokio::time::advance(window).await;
+        assert!(!withdraw(&mut BudgetCall::new(&budget)));
+
+        tokio::time::advance(window / 10).await;
+        assert!(withdraw(&mut BudgetCall::new(&budget)));
+    }
+
+    #[test]
+    fn without_a_bound_everything_is_allowed() {
+        let budget = Budget::unlimited();
+        let mut call = BudgetCall::new(&budget);
+        for _ in 0..1_000 {
+            call.failed(&FAILURE);
+            assert!(withdraw(&mut call));
+            call.sent();
+        }
+
+        assert!(call.is_still_allowed());
+    }
+
+    #[test]
+    fn nothing_is_allocated_for_a_call() {
+        for budget in of_one() {
+            let allocated = allocation_counter::measure(|| {
+                for _ in 0..100 {
+                    let mut call = BudgetCall::new(&budget);
+                    call.failed(&FAILURE);
+                    if withdraw(&mut call) {
+                        call.sent();
+                    }
+                    call.succeeded();
+                }
+            });
+            assert_eq!(allocated.count_total, 0);
+        }
+    }
+}

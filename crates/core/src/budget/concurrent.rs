@@ -93,3 +93,54 @@ impl Stripe {
         }
     }
 }
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn withdraw_all(concurrent: &Concurrent) -> usize {
+        (0..100).take_while(|_| concurrent.withdraw()).count()
+    }
+
+    #[test]
+    fn the_floor_holds_until_the_calls_in_flight_allow_more() {
+        let concurrent = Concurrent::new(0.2, 3);
+
+        assert_eq!(withdraw_all(&concurrent), 3);
+
+        for _ in 0..20 {
+            concurrent.begin();
+        }
+        assert_eq!(withdraw_all(&concurrent), 1);
+
+        concurrent.end_extra();
+        assert_eq!(withdraw_all(&concurrent), 1);
+    }
+
+    #[test]
+    fn calls_that_are_over_allow_nothing() {
+        let concurrent = Concurrent::new(0.5, 0);
+        for _ in 0..10 {
+            concurrent.begin();
+        }
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..6 {
+                    concurrent.end();
+                }
+            });
+        });
+
+        assert_eq!(withdraw_all(&concurrent), 2);
+    }
+
+    #[test]
+    fn nothing_of_nothing_is_nothing() {
+        let concurrent = Concurrent::new(0.0, 0);
+        concurrent.begin();
+
+        assert!(!concurrent.withdraw());
+    }
+}

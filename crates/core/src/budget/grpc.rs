@@ -44,3 +44,43 @@ impl Grpc {
         put(&self.thousandths, self.refill, self.max);
     }
 }
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use super::*;
+
+    const FAILURE: Failure = Failure::new(FailureKind::Server);
+
+    #[test]
+    fn half_is_not_enough() {
+        let grpc = Grpc::new(10, 0.1);
+
+        for failures in 1..=10 {
+            grpc.fail(&FAILURE);
+            assert_eq!(grpc.is_allowed(), failures < 5, "{failures}");
+        }
+    }
+
+    #[test]
+    fn successes_bring_it_back_by_the_ratio() {
+        let grpc = Grpc::new(10, 0.125);
+        for _ in 0..100 {
+            grpc.fail(&FAILURE);
+        }
+
+        for successes in 1..=100 {
+            grpc.succeed();
+            assert_eq!(grpc.is_allowed(), successes > 40, "{successes}");
+        }
+        assert_eq!(grpc.thousandths.load(Acquire), 10 * TOKEN);
+    }
+
+    #[test]
+    fn what_a_layer_of_ours_refused_takes_nothing() {
+        let grpc = Grpc::new(2, 0.1);
+
+        grpc.fail(&Failure::new(FailureKind::Rejected));
+
+        assert_eq!(grpc.thousandths.load(Acquire), 2 * TOKEN);
+    }
+}

@@ -6,10 +6,14 @@
 mod call;
 mod concurrent;
 mod grpc;
+#[cfg(all(test, watertight_loom))]
+mod loom;
 mod machine;
 mod ratio;
 mod settings;
 mod shared;
+#[cfg(all(test, not(watertight_loom)))]
+mod simulation;
 mod tokens;
 #[cfg(feature = "tower")]
 mod tower;

@@ -494,7 +494,7 @@ mod tests {
         Send(Index),
         GiveBack(Index),
         Rest(Duration),
-        StepBack(Duration),
+        TurnBack(Duration),
     }
 
     fn steps(window: Duration) -> impl Strategy<Value = Vec<Step>> {
@@ -511,7 +511,7 @@ mod tests {
             4 => any::<Index>().prop_map(Step::Send),
             1 => any::<Index>().prop_map(Step::GiveBack),
             4 => rest.prop_map(Step::Rest),
-            1 => (0..2_000_u32).prop_map(move |n| Step::StepBack(window * n / 1_000)),
+            1 => (0..2_000_u32).prop_map(move |n| Step::TurnBack(window * n / 1_000)),
         ];
         vec(step, 0..300)
     }
@@ -548,7 +548,7 @@ mod tests {
                 };
                 match step {
                     Step::Rest(rest) => clock += rest,
-                    Step::StepBack(back) => clock = clock.saturating_sub(back),
+                    Step::TurnBack(back) => clock = clock.saturating_sub(back),
                     Step::Begin { thread, calls } => {
                         for _ in 0..calls {
                             model.firsts.push(looked);

@@ -71,7 +71,7 @@ impl Settings {
     pub(super) fn min_per_second(mut self, min: f64) -> Self {
         match &mut self.style {
             Style::Ratio { min_per_second, .. } => *min_per_second = min,
-            _ => self.misplace("budget.min_per_second", min, "ratio"),
+            _ => self.misplace("budget.min_per_second", min, "a ratio"),
         }
         self
     }
@@ -79,7 +79,7 @@ impl Settings {
     pub(super) fn window(mut self, length: Duration) -> Self {
         match &mut self.style {
             Style::Ratio { window, .. } => *window = length,
-            _ => self.misplace("budget.window", length.as_secs_f64(), "ratio"),
+            _ => self.misplace("budget.window", length.as_secs_f64(), "a ratio"),
         }
         self
     }
@@ -181,4 +181,124 @@ fn check_grpc(max_tokens: u32, token_ratio: f64) -> Result<(), ConfigError> {
         return Err(ConfigError::new("budget.token_ratio", token_ratio, allowed));
     }
     Ok(())
+}
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{BudgetCall, Failure};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_usual_budgets_are_valid() {
+        for budget in [
+            Budget::ratio(0.1),
+            Budget::ratio(0.0).min_per_second(0.0),
+            Budget::ratio(2.0).window(Budget::MIN_WINDOW),
+            Budget::ratio(0.1).window(Budget::MAX_WINDOW),
+            Budget::tokens(500),
+            Budget::tokens(14),
+            Budget::tokens(500).cost(FailureKind::Timeout, 10),
+            Budget::grpc(10, 0.1),
+            Budget::concurrent(0.2, 3),
+            Budget::concurrent(0.0, 0),
+            Budget::unlimited(),
+        ] {
+            assert_eq!(budget.validate(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn says_which_field_cannot_be_and_allows_nothing_with_it() {
+        for (budget, field) in [
+            (Budget::ratio(f64::NAN), "budget.ratio"),
+            (Budget::ratio(f64::INFINITY), "budget.ratio"),
+            (Budget::ratio(-0.1), "budget.ratio"),
+            (Budget::ratio(10.0), "budget.ratio"),
+            (
+                Budget::ratio(0.1).min_per_second(f64::NAN),
+                "budget.min_per_second",
+            ),
+            (
+                Budget::ratio(0.1).min_per_second(-1.0),
+                "budget.min_per_second",
+            ),
+            (
+                Budget::ratio(0.1).min_per_second(f64::INFINITY),
+                "budget.min_per_second",
+            ),
+            (Budget::ratio(0.1).window(Duration::ZERO), "budget.window"),
+            (Budget::ratio(0.1).window(Duration::MAX), "budget.window"),
+            (Budget::tokens(0), "budget.capacity"),
+            (Budget::tokens(13), "budget.capacity"),
+            (
+                Budget::tokens(500).cost(FailureKind::Timeout, 501),
+                "budget.capacity",
+            ),
+            (
+                Budget::tokens(500).cost(FailureKind::Timeout, 0),
+                "budget.cost",
+            ),
+            (Budget::grpc(0, 0.1), "budget.max_tokens"),
+            (Budget::grpc(1_001, 0.1), "budget.max_tokens"),
+            (Budget::grpc(10, 0.0), "budget.token_ratio"),
+            (Budget::grpc(10, 11.0), "budget.token_ratio"),
+            (Budget::grpc(10, f64::NAN), "budget.token_ratio"),
+            (Budget::concurrent(f64::NAN, 3), "budget.ratio"),
+            (Budget::concurrent(-0.1, 3), "budget.ratio"),
+            (Budget::tokens(500).window(SECOND), "budget.window"),
+            (
+                Budget::unlimited().min_per_second(1.0),
+                "budget.min_per_second",
+            ),
+            (
+                Budget::ratio(0.1).cost(FailureKind::Timeout, 1),
+                "budget.cost",
+            ),
+        ] {
+            assert_eq!(budget.validate().unwrap_err().field(), field, "{budget:?}");
+
+            let mut call = BudgetCall::new(budget);
+            call.succeeded();
+            let failure = Failure::new(FailureKind::Server);
+            call.failed(&failure);
+            assert!(!call.withdraw(&failure, Instant::now));
+            assert!(!call.is_still_allowed());
+        }
+    }
+
+    #[test]
+    fn says_what_was_set_and_what_is_allowed() {
+        for (budget, message) in [
+            (
+                Budget::ratio(10.0),
+                "`budget.ratio` is 10.0, but must be in 0.0..5.0 (0.1 is 10 %)",
+            ),
+            (
+                Budget::ratio(0.1).window(Duration::ZERO),
+                "`budget.window` is 0ns, but must be in 1ms..=3600s",
+            ),
+            (
+                Budget::tokens(10),
+                "`budget.capacity` is 10, but must be at least 14, which an extra attempt may cost",
+            ),
+            (
+                Budget::grpc(10, 0.1).window(SECOND),
+                "`budget.window` is 1.0, but must be left out, unless it is a budget of a ratio",
+            ),
+        ] {
+            assert_eq!(budget.validate().unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn what_was_wrong_can_be_set_right() {
+        let budget = Budget::ratio(0.1).window(Duration::ZERO).window(SECOND);
+
+        assert_eq!(budget.validate(), Ok(()));
+        assert!(BudgetCall::new(budget).withdraw(&Failure::new(FailureKind::Server), Instant::now));
+    }
 }

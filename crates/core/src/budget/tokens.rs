@@ -44,3 +44,60 @@ pub(super) fn put(tokens: &AtomicU64, more: u64, most: u64) {
     // An error is a full bucket.
     let _ = tokens.fetch_update(AcqRel, Acquire, filled);
 }
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use super::super::settings::{Settings, Style};
+    use super::*;
+    use crate::FailureKind;
+
+    fn tokens(capacity: u32) -> Tokens {
+        let Style::Tokens { capacity, costs } = Settings::tokens(capacity).style else {
+            unreachable!()
+        };
+        Tokens::new(capacity, costs)
+    }
+
+    fn level(tokens: &Tokens) -> u64 {
+        tokens.tokens.load(Acquire)
+    }
+
+    #[test]
+    fn a_failure_costs_what_its_kind_costs() {
+        let tokens = tokens(500);
+
+        for (kind, cost, left) in [
+            (FailureKind::Server, 14, 486),
+            (FailureKind::Timeout, 14, 472),
+            (FailureKind::RateLimited, 5, 467),
+            (FailureKind::Overloaded, 5, 462),
+            (FailureKind::Other, 14, 448),
+        ] {
+            assert_eq!(tokens.take(&Failure::new(kind)), Some(cost));
+            assert_eq!(level(&tokens), left);
+        }
+    }
+
+    #[test]
+    fn a_bucket_without_enough_gives_nothing() {
+        let tokens = tokens(500);
+        let failure = Failure::new(FailureKind::Server);
+
+        let taken = (0..100).filter(|_| tokens.take(&failure).is_some());
+
+        assert_eq!(taken.count(), 500 / 14);
+        assert_eq!(level(&tokens), 500 % 14);
+        assert_eq!(tokens.take(&Failure::new(FailureKind::Overloaded)), Some(5));
+    }
+
+    #[test]
+    fn a_full_bucket_takes_no_more() {
+        let tokens = tokens(100);
+        tokens.take(&Failure::new(FailureKind::Overloaded));
+
+        tokens.put(3);
+        assert_eq!(level(&tokens), 98);
+        tokens.put(u32::MAX);
+        assert_eq!(level(&tokens), 100);
+    }
+}
