@@ -37,9 +37,9 @@ pub trait Repeat<Req> {
     /// to be kept.
     fn once(&self, request: Req) -> Self::Request;
 
-    /// Cuts off the attempts that were made so far, of which something may still be on its way: they
-    /// are over. Who makes one attempt after another says this before the next; who makes several
-    /// at a time does not.
+    /// Cuts off the attempts that were made so far, of which something may still be on its way, so
+    /// that they do not spoil the next. Who makes one attempt after another says this when the next
+    /// is decided, and then asks for it; who makes several at a time does not.
     fn cut_off(&self, _: &Self::Kept) {}
 }
 

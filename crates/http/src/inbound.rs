@@ -137,3 +137,97 @@ impl<F> fmt::Debug for InboundFuture<F> {
         f.debug_struct("InboundFuture").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use http_body::{Body, Frame};
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+    use watertight_core::Priority;
+
+    use super::*;
+
+    /// Says which attempt came in, and how urgent the call is, as seen at four times.
+    #[derive(Clone)]
+    struct Witness;
+
+    fn seen() -> String {
+        let context = Context::current();
+        format!("{} {:?}", context.upstream_attempt, context.priority)
+    }
+
+    impl Service<Request<()>> for Witness {
+        type Response = Response<Words>;
+        type Error = Infallible;
+        type Future = Pin<Box<dyn Future<Output = Result<Response<Words>, Infallible>>>>;
+
+        fn poll_ready(&mut self, _: &mut task::Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Request<()>) -> Self::Future {
+            let in_call = seen();
+            Box::pin(async {
+                tokio::task::yield_now().await;
+                Ok(Response::new(Words(vec![seen(), in_call])))
+            })
+        }
+    }
+
+    /// A body of these words, and one more that it sees itself.
+    struct Words(Vec<String>);
+
+    impl Body for Words {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut task::Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let word = self.0.pop().map(|word| format!("{word}, {}; ", seen()));
+            Poll::Ready(word.map(|word| Ok(Frame::data(word.into()))))
+        }
+    }
+
+    async fn ask(header: (&str, &str)) -> String {
+        let request = Request::builder().header(header.0, header.1).body(());
+        let service = InboundLayer::new().layer(Witness);
+        let response = service.oneshot(request.unwrap()).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_attempt_is_seen_in_the_call_the_future_and_the_body() {
+        let http = ask(("x-retry-attempt", "2")).await;
+        let grpc = ask(("grpc-previous-rpc-attempts", "1")).await;
+
+        assert_eq!(http, "2 Normal, 2 Normal; 2 Normal, 2 Normal; ");
+        assert_eq!(grpc, "1 Normal, 1 Normal; 1 Normal, 1 Normal; ");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_attempt_is_ignored() {
+        for value in ["0", "-1", "soon", "4294967296"] {
+            let seen = ask(("x-retry-attempt", value)).await;
+            assert_eq!(seen, "0 Normal, 0 Normal; 0 Normal, 0 Normal; ", "{value}");
+        }
+        assert!(context(&Request::new(())).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_set_around_it_stays() {
+        let outer = Context {
+            priority: Priority::Critical,
+            ..Context::default()
+        };
+
+        let seen = outer.scope(ask(("x-retry-attempt", "2"))).await;
+
+        assert_eq!(seen, "2 Critical, 2 Critical; 2 Critical, 2 Critical; ");
+    }
+}

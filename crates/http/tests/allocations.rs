@@ -12,8 +12,10 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use tower::{Service, ServiceBuilder, service_fn};
-use watertight_core::{BoxError, Call, Finish, Outcome};
-use watertight_http::{AtBodyEnd, GrpcClassifier, HttpClassifier, RespondLayer};
+use watertight_core::{BoxError, Call, Finish, Outcome, Repeat};
+use watertight_http::{
+    AtBodyEnd, GrpcClassifier, HttpClassifier, HttpRepeat, InboundLayer, RespondLayer,
+};
 
 struct Uncounted;
 
@@ -66,6 +68,73 @@ fn to_follow_a_body_allocates_nothing() {
         let grpc = AtBodyEnd.finish(response(), &classifiers.1, Uncounted);
         read(http.into_body());
         drop(grpc);
+    });
+
+    assert_eq!(info.count_total, 0);
+}
+
+#[test]
+fn a_request_that_is_sent_once_allocates_nothing() {
+    let repeat = HttpRepeat::new();
+    let post = || Request::post("/").body(Full::new(Bytes::from_static(b"hello")));
+    let [once, kept] = [post(), post()].map(Result::unwrap);
+
+    let info = measure(|| {
+        read(repeat.once(once).into_body());
+        let (sent, kept) = repeat.keep(kept);
+        assert!(kept.is_none());
+        read(sent.into_body());
+    });
+
+    assert_eq!(info.count_total, 0);
+}
+
+#[test]
+fn a_request_without_a_body_is_kept_without_allocating() {
+    let repeat = HttpRepeat::new();
+    let get = Request::new(Full::<Bytes>::default());
+
+    let info = measure(|| {
+        let (sent, kept) = repeat.keep(get);
+        assert!(kept.is_some());
+        read(sent.into_body());
+    });
+
+    assert_eq!(info.count_total, 0);
+}
+
+/// One for the body itself, which may not move once it is polled.
+#[test]
+fn a_body_that_is_all_there_is_kept_with_one_allocation() {
+    let repeat = HttpRepeat::all();
+    let post = Request::new(Full::new(Bytes::from_static(b"hello")));
+
+    let info = measure(|| {
+        let (sent, kept) = repeat.keep(post);
+        assert!(kept.is_some());
+        read(sent.into_body());
+    });
+
+    assert_eq!((info.count_total, info.count_current), (1, 0));
+}
+
+#[test]
+fn a_call_that_comes_in_allocates_nothing() {
+    let mut service = ServiceBuilder::new()
+        .layer(InboundLayer::new())
+        .service(service_fn(hello));
+    let retry = Request::builder().header("x-retry-attempt", "1").body(());
+    let requests = [Request::new(()), retry.unwrap()];
+
+    let info = measure(|| {
+        for request in requests {
+            let mut future = pin!(service.call(request));
+            let mut cx = Context::from_waker(Waker::noop());
+            match future.as_mut().poll(&mut cx) {
+                Poll::Ready(Ok(response)) => read(response.into_body()),
+                Poll::Ready(Err(_)) | Poll::Pending => unreachable!("the service is ready"),
+            }
+        }
     });
 
     assert_eq!(info.count_total, 0);

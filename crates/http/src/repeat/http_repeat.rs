@@ -153,3 +153,171 @@ where
         kept.body.cut();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{BodyExt, Empty, Full};
+    use watertight_core::{Context, IdempotencyKey};
+
+    use super::*;
+
+    fn request(method: Method) -> Request<Full<Bytes>> {
+        let request = Request::builder().method(method).uri("/orders?id=1");
+        request.body(Full::from("hello")).unwrap()
+    }
+
+    fn repeats(repeat: &HttpRepeat, request: Request<Full<Bytes>>) -> bool {
+        repeat.keep(request).1.is_some()
+    }
+
+    #[test]
+    fn repeats_the_methods_that_are_idempotent() {
+        let repeat = HttpRepeat::new();
+
+        for (method, again) in [
+            (Method::GET, true),
+            (Method::HEAD, true),
+            (Method::OPTIONS, true),
+            (Method::TRACE, true),
+            (Method::PUT, true),
+            (Method::DELETE, true),
+            (Method::POST, false),
+            (Method::PATCH, false),
+            (Method::CONNECT, false),
+            (Method::from_bytes(b"PROPFIND").unwrap(), false),
+        ] {
+            assert_eq!(repeats(&repeat, request(method.clone())), again, "{method}");
+        }
+    }
+
+    #[test]
+    fn repeats_what_has_an_idempotency_key() {
+        let mut keyed = request(Method::POST);
+        keyed
+            .headers_mut()
+            .insert("idempotency-key", "1".parse().unwrap());
+        let context = Context {
+            idempotency_key: IdempotencyKey::new("1").ok(),
+            ..Context::default()
+        };
+
+        assert!(repeats(&HttpRepeat::new(), keyed));
+        let (sent, kept) = context.enter(|| HttpRepeat::new().keep(request(Method::POST)));
+
+        assert!(kept.is_some());
+        assert!(!sent.headers().contains_key("idempotency-key"));
+    }
+
+    #[test]
+    fn repeats_what_it_is_told_to() {
+        let more = HttpRepeat::new()
+            .methods([Method::PATCH])
+            .also(|head| head.uri.path() == "/orders");
+
+        assert!(repeats(&more, request(Method::PATCH)));
+        assert!(repeats(&more, request(Method::POST)));
+        let mut payment = request(Method::POST);
+        *payment.uri_mut() = "/payments".parse().unwrap();
+        assert!(!repeats(&more, payment));
+        assert!(repeats(&HttpRepeat::all(), request(Method::POST)));
+    }
+
+    #[tokio::test]
+    async fn every_attempt_is_the_whole_request() {
+        #[derive(Clone, Debug, PartialEq)]
+        struct Extension(u8);
+
+        let repeat = HttpRepeat::new();
+        let mut put = request(Method::PUT);
+        put.headers_mut().insert("x-tenant", "a".parse().unwrap());
+        put.extensions_mut().insert(Extension(7));
+
+        let (sent, kept) = repeat.keep(put);
+        let kept = kept.unwrap();
+        let again = [(); 2].map(|()| repeat.again(&kept).unwrap());
+
+        assert!(!sent.headers().contains_key("x-retry-attempt"));
+        for (attempt, request) in [sent].into_iter().chain(again).enumerate() {
+            assert_eq!(request.method(), Method::PUT);
+            assert_eq!(request.uri(), "/orders?id=1");
+            assert_eq!(request.headers()["x-tenant"], "a");
+            assert_eq!(request.extensions().get(), Some(&Extension(7)));
+            if attempt > 0 {
+                let said = &request.headers()["x-retry-attempt"];
+                assert_eq!(said, &attempt.to_string());
+            }
+            let body = request.into_body().collect().await.unwrap();
+            assert_eq!(body.to_bytes(), "hello");
+        }
+    }
+
+    #[test]
+    fn attempts_count_on_from_what_came() {
+        let repeat = HttpRepeat::all();
+        let mut outer = request(Method::PUT);
+        outer
+            .headers_mut()
+            .insert("x-retry-attempt", "2".parse().unwrap());
+        let mut grpc = request(Method::POST);
+        let headers = grpc.headers_mut();
+        headers.insert("content-type", "application/grpc".parse().unwrap());
+
+        let (sent, kept) = repeat.keep(outer);
+        let again = repeat.again(&kept.unwrap()).unwrap();
+        let (first, kept) = repeat.keep(grpc);
+        let second = repeat.again(&kept.unwrap()).unwrap();
+
+        assert_eq!(sent.headers()["x-retry-attempt"], "2");
+        assert_eq!(again.headers()["x-retry-attempt"], "3");
+        assert!(!first.headers().contains_key("grpc-previous-rpc-attempts"));
+        assert_eq!(second.headers()["grpc-previous-rpc-attempts"], "1");
+    }
+
+    #[test]
+    fn says_how_much_is_kept() {
+        let repeat = HttpRepeat::new().body(1000).total(10_000);
+
+        let (_, kept) = repeat.keep(request(Method::PUT).map(|_| Full::from(vec![0; 1000])));
+        let (_, lost) = repeat.keep(request(Method::PUT).map(|_| Full::from(vec![0; 1001])));
+
+        assert!(kept.is_some() && lost.is_none());
+        assert_eq!(repeat.kept_bytes(), 1000);
+        drop(kept);
+        assert_eq!(repeat.kept_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_body_needs_its_head_alone() {
+        let repeat = HttpRepeat::new().head_only();
+        let get = Request::new(Empty::<Bytes>::new());
+
+        let (_, kept) = repeat.keep(get);
+        let again: Request<Empty<Bytes>> = repeat.again(&kept.unwrap()).unwrap();
+
+        assert_eq!(again.headers()["x-retry-attempt"], "1");
+        assert!(repeat.keep(request(Method::PUT)).1.is_none());
+        assert!(
+            repeat
+                .keep(request(Method::POST).map(|_| Full::<Bytes>::default()))
+                .1
+                .is_none()
+        );
+    }
+
+    #[tokio::test]
+    async fn the_type_of_the_body_may_stay_the_same() {
+        type Boxed = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
+
+        let repeat = HttpRepeat::new().same_body(Boxed::new);
+        let put = request(Method::PUT).map(|body| Boxed::new(body.map_err(Into::into)));
+
+        let (sent, kept) = repeat.keep(put);
+        let again: Request<Boxed> = repeat.again(&kept.unwrap()).unwrap();
+
+        for request in [sent, again] {
+            assert_eq!(request.body().size_hint().exact(), Some(5));
+            let body = request.into_body().collect().await.unwrap();
+            assert_eq!(body.to_bytes(), "hello");
+        }
+    }
+}

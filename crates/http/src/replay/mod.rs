@@ -4,6 +4,11 @@ mod body;
 mod error;
 mod keep;
 mod limits;
+#[cfg(test)]
+mod model;
+mod readers;
+#[cfg(test)]
+mod script;
 mod shared;
 mod tape;
 

@@ -7,6 +7,7 @@ use http_body::{Frame, SizeHint};
 
 use super::ReplayError;
 use super::limits::{Limits, Room};
+use super::readers::{Readers, Wait};
 
 /// What is kept of one body, and how far its readers are.
 ///
@@ -22,7 +23,7 @@ pub(super) struct Tape {
     /// What the source said of its rest when it was last polled.
     rest: SizeHint,
     end: Option<End>,
-    readers: Vec<Option<Reader>>,
+    readers: Readers,
     /// Who polls the source at this moment.
     driver: Option<usize>,
     /// Whether there may be more readers.
@@ -40,42 +41,6 @@ struct Chunk {
 enum End {
     Complete(Option<HeaderMap>),
     Failed(ReplayError),
-}
-
-#[derive(Debug)]
-struct Reader {
-    number: usize,
-    /// The number of the chunk that comes next.
-    next: usize,
-    /// Why it gets no more.
-    cut: Option<ReplayError>,
-    /// It has had the last that it gets.
-    ended: bool,
-    waits: Option<Wait>,
-    /// Its task, if it waits or did so before.
-    waker: Option<Waker>,
-}
-
-impl Reader {
-    const fn new(number: usize) -> Self {
-        Self {
-            number,
-            next: 0,
-            cut: None,
-            ended: false,
-            waits: None,
-            waker: None,
-        }
-    }
-}
-
-/// What a reader waits for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Wait {
-    /// The source, which knows how to wake it.
-    Source,
-    /// The driver, which came before it.
-    Driver,
 }
 
 /// What a reader gets.
@@ -106,7 +71,7 @@ impl Tape {
             room: Room::new(limits),
             rest,
             end: None,
-            readers: Vec::new(),
+            readers: Readers::default(),
             driver: None,
             repeatable: true,
         }
@@ -114,31 +79,21 @@ impl Tape {
 
     /// Adds the first reader, which drives at once.
     pub(super) fn start(&mut self) -> usize {
-        let first = self.readers.len();
-        self.readers.push(Some(Reader::new(first)));
+        let first = self.readers.add();
         self.driver = Some(first);
         first
     }
 
     /// Adds a reader at the start, if all is kept.
     pub(super) fn add(&mut self) -> Option<usize> {
-        if !self.repeatable {
-            return None;
-        }
-        let free = self.readers.iter().position(Option::is_none);
-        let number = free.unwrap_or(self.readers.len());
-        if free.is_none() {
-            self.readers.push(None);
-        }
-        self.readers[number] = Some(Reader::new(number));
-        Some(number)
+        self.repeatable.then(|| self.readers.add())
     }
 
     /// Takes a reader away. Its waker is for the caller to drop, where no lock is held.
     pub(super) fn remove(&mut self, reader: usize) -> Option<Waker> {
-        let reader = self.readers.get_mut(reader)?.take();
+        let waker = self.readers.remove(reader);
         self.trim();
-        reader?.waker
+        waker
     }
 
     /// Says that there will be no more readers.
@@ -147,17 +102,17 @@ impl Tape {
         self.trim();
     }
 
-    /// Cuts the readers off that there are.
+    /// Cuts the readers off that there are, so that they take nothing from those to come: where
+    /// there can be such, and the source may still have something.
     pub(super) fn cut(&mut self) {
-        for reader in self.live() {
-            reader.cut = Some(ReplayError::Over);
+        if self.repeatable && self.end.is_none() {
+            self.readers.cut(None, &ReplayError::Over);
         }
-        self.trim();
     }
 
     /// Whether anybody may want what the source still has.
-    pub(super) fn needs_source(&mut self) -> bool {
-        self.end.is_none() && (self.repeatable || self.live().next().is_some())
+    pub(super) fn needs_source(&self) -> bool {
+        self.end.is_none() && (self.repeatable || self.readers.live().next().is_some())
     }
 
     pub(super) const fn is_driven(&self) -> bool {
@@ -166,10 +121,10 @@ impl Tape {
 
     /// Returns what comes next for a reader.
     pub(super) fn next(&mut self, number: usize) -> Next {
-        let Some(Some(reader)) = self.readers.get_mut(number) else {
+        self.readers.wait_no_more(number);
+        let Some(reader) = self.readers.get_mut(number) else {
             return Next::End;
         };
-        reader.waits = None;
         if reader.ended {
             return Next::End;
         }
@@ -201,17 +156,28 @@ impl Tape {
     /// Notes that a reader waits. The waker that it had before is for the caller to drop, where no
     /// lock is held.
     pub(super) fn wait(&mut self, reader: usize, waits: Wait, waker: &Waker) -> Option<Waker> {
-        let reader = self.readers.get_mut(reader)?.as_mut()?;
-        reader.waits = Some(waits);
-        match &reader.waker {
-            Some(known) if known.will_wake(waker) => None,
-            _ => reader.waker.replace(waker.clone()),
-        }
+        self.readers.wait(reader, waits, waker)
     }
 
-    /// Says that nobody drives the source any more.
-    pub(super) const fn parked(&mut self) {
+    /// Takes the waker of the first reader from `from` on that waits: [`Readers::take_waker`].
+    pub(super) fn take_waker(
+        &mut self,
+        from: usize,
+        waits: Option<Wait>,
+    ) -> Option<(usize, Waker)> {
+        self.readers.take_waker(from, waits)
+    }
+
+    /// Says that nothing came from the source, which is no longer driven.
+    pub(super) const fn park(&mut self) {
         self.driver = None;
+    }
+
+    /// Says that something came from the source, which is no longer driven.
+    fn release(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            self.readers.wait_no_more(driver);
+        }
     }
 
     /// Records what came from the source. What only its driver is to see is returned: an empty
@@ -235,26 +201,26 @@ impl Tape {
         if rest.is_end && self.end.is_none() {
             self.end = Some(End::Complete(None));
         }
-        self.driver = None;
+        self.release();
         frame
     }
 
     /// Records that the source has no more.
     pub(super) fn complete(&mut self) {
         self.end.get_or_insert(End::Complete(None));
-        self.driver = None;
+        self.release();
     }
 
     /// Records that the source broke off.
     pub(super) fn fail(&mut self, error: ReplayError) {
         self.end = Some(End::Failed(error));
-        self.driver = None;
+        self.release();
         self.close();
     }
 
     /// Returns how much a reader will get.
     pub(super) fn size_hint(&self, reader: usize) -> SizeHint {
-        let Some(Some(reader)) = self.readers.get(reader) else {
+        let Some(reader) = self.readers.get(reader) else {
             return SizeHint::with_exact(0);
         };
         if reader.ended {
@@ -275,7 +241,7 @@ impl Tape {
 
     /// Whether a reader will get nothing more, and no error.
     pub(super) fn is_end(&self, reader: usize) -> bool {
-        let Some(Some(reader)) = self.readers.get(reader) else {
+        let Some(reader) = self.readers.get(reader) else {
             return true;
         };
         let has_all = reader.next == self.dropped + self.chunks.len();
@@ -283,24 +249,8 @@ impl Tape {
         reader.ended || (reader.cut.is_none() && has_all && complete)
     }
 
-    /// Takes the waker of the first reader from `from` on that waits, for just that if `waits` is
-    /// given, and says which reader it is.
-    pub(super) fn take_waker(
-        &mut self,
-        from: usize,
-        waits: Option<Wait>,
-    ) -> Option<(usize, Waker)> {
-        let mut readers = self.readers.iter_mut().skip(from).flatten();
-        readers.find_map(|reader| {
-            let is_meant = reader.waits.is_some() && (waits.is_none() || reader.waits == waits);
-            let waker = is_meant.then(|| reader.waker.take())??;
-            reader.waits = None;
-            Some((reader.number, waker))
-        })
-    }
-
     fn push(&mut self, data: Bytes) {
-        let is_shared = self.repeatable || self.live().count() > 1;
+        let is_shared = self.repeatable || self.readers.live().count() > 1;
         let room = Room::of(data.len());
         let is_kept = is_shared && self.room.take(room);
         if is_shared && !is_kept {
@@ -313,14 +263,12 @@ impl Tape {
     /// Leaves the rest of the source to the driver alone. One that has been cut off wants none:
     /// then the one chunk that it was just given is kept for the others, room or not.
     fn commit(&mut self) {
-        let Some(driver) = self.driver else { return };
-        if !self.live().any(|reader| reader.number == driver) {
-            return;
+        let driver = self.driver.and_then(|driver| self.readers.get(driver));
+        if let Some(driver) = driver.filter(|driver| driver.is_live()) {
+            let driver = Some(driver.number);
+            self.readers.cut(driver, &ReplayError::Overtaken);
+            self.close();
         }
-        for reader in self.live().filter(|reader| reader.number != driver) {
-            reader.cut = Some(ReplayError::Overtaken);
-        }
-        self.close();
     }
 
     /// Drops what nobody needs any more.
@@ -328,19 +276,13 @@ impl Tape {
         if self.repeatable {
             return;
         }
-        let needed = self.live().map(|reader| reader.next).min();
+        let needed = self.readers.live().map(|reader| reader.next).min();
         while needed.is_none_or(|needed| self.dropped < needed)
             && let Some(chunk) = self.chunks.pop_front()
         {
             self.dropped += 1;
             self.room.give_back(chunk.room);
         }
-    }
-
-    /// Returns the readers that will get more.
-    fn live(&mut self) -> impl Iterator<Item = &mut Reader> {
-        let readers = self.readers.iter_mut().flatten();
-        readers.filter(|reader| !reader.ended && reader.cut.is_none())
     }
 }
 
