@@ -8,5 +8,6 @@ mod breaker;
 mod context;
 mod echo;
 mod retry;
+mod replay;
 mod server;
 mod web;

@@ -1,7 +1,7 @@
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
+use http_body::Body;
 use watertight_core::BoxError;
 
 use super::ReplayError;
