@@ -8,8 +8,8 @@
 //! - [`Context`]: what a call carries down: deadline, [`Priority`], attempt, [`IdempotencyKey`].
 //!
 //! Under them are the parts that more than one machine is made of: the [`Window`] of the last
-//! calls, the [`Quantile`] of recent durations, the [`Keyed`] map of bounded size, the
-//! [`Stripes`] that let threads count without meeting; and the hooks by which a layer is taught a
+//! calls, the [`Quantile`] of recent durations, the [`Budget`] that bounds extra work, the [`Keyed`]
+//! map of bounded size, the [`Stripes`] that let threads count without meeting; and the hooks by which a layer is taught a
 //! protocol: [`Finish`], [`Note`], [`Repeat`], [`KeyBy`], and the setters such as [`SetClassifier`].
 //!
 //! # For writers of layers

@@ -1,3 +1,5 @@
+use std::mem;
+
 use tokio::time::Instant;
 
 use super::Budget;
@@ -103,7 +105,8 @@ impl<W: AsRef<Budget>> BudgetCall<W> {
     /// Says that the call has an answer that is no failure, which fills a budget of tokens.
     #[inline]
     pub fn succeeded(&mut self) {
-        self.machine().succeed(self.cost);
+        let cost = mem::take(&mut self.cost);
+        self.machine().succeed(cost);
     }
 
     fn machine(&self) -> &Machine {

@@ -63,8 +63,8 @@ const BUCKETS: u64 = 64;
 
 const MIN_STEP: u64 = 250_000;
 
-/// After so many first attempts on a stripe it is time for a look, however soon that is. If a busy
-/// service is nearly idle all of a sudden, what it did before is forgotten: so it is not more.
+/// After so many first attempts on a stripe it is time for a look, however soon that is. It is not
+/// more because that many may be forgotten when a busy service is all but idle of a sudden.
 const MAX_INTERVAL: u64 = 1_024;
 
 const COUNT_BITS: u32 = 44;

@@ -39,10 +39,10 @@ pub(super) type Costs = [u32; KINDS];
 const KINDS: usize = FailureKind::Other as usize + 1;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Misplaced {
-    field: &'static str,
-    value: f64,
-    style: &'static str,
+enum Misplaced {
+    MinPerSecond(f64),
+    Window(Duration),
+    Cost(u32),
 }
 
 impl Settings {
@@ -71,7 +71,7 @@ impl Settings {
     pub(super) fn min_per_second(mut self, min: f64) -> Self {
         match &mut self.style {
             Style::Ratio { min_per_second, .. } => *min_per_second = min,
-            _ => self.misplace("budget.min_per_second", min, "a ratio"),
+            _ => self.misplaced = Some(Misplaced::MinPerSecond(min)),
         }
         self
     }
@@ -79,7 +79,7 @@ impl Settings {
     pub(super) fn window(mut self, length: Duration) -> Self {
         match &mut self.style {
             Style::Ratio { window, .. } => *window = length,
-            _ => self.misplace("budget.window", length.as_secs_f64(), "a ratio"),
+            _ => self.misplaced = Some(Misplaced::Window(length)),
         }
         self
     }
@@ -87,20 +87,14 @@ impl Settings {
     pub(super) fn cost(mut self, kind: FailureKind, cost: u32) -> Self {
         match &mut self.style {
             Style::Tokens { costs, .. } => costs[kind as usize] = cost,
-            _ => self.misplace("budget.cost", cost.into(), "tokens"),
+            _ => self.misplaced = Some(Misplaced::Cost(cost)),
         }
         self
     }
 
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        if let Some(Misplaced {
-            field,
-            value,
-            style,
-        }) = self.misplaced
-        {
-            let allowed = format!("left out, unless it is a budget of {style}");
-            return Err(ConfigError::new(field, value, allowed));
+        if let Some(misplaced) = self.misplaced {
+            return Err(misplaced.error());
         }
         match self.style {
             Style::Ratio {
@@ -121,13 +115,18 @@ impl Settings {
             Style::Unlimited => Ok(()),
         }
     }
+}
 
-    fn misplace(&mut self, field: &'static str, value: f64, style: &'static str) {
-        self.misplaced = Some(Misplaced {
-            field,
-            value,
-            style,
-        });
+impl Misplaced {
+    fn error(self) -> ConfigError {
+        let allowed = |style| format!("left out, unless it is a budget of {style}");
+        match self {
+            Self::MinPerSecond(min) => {
+                ConfigError::new("budget.min_per_second", min, allowed("a ratio"))
+            }
+            Self::Window(window) => ConfigError::new("budget.window", window, allowed("a ratio")),
+            Self::Cost(cost) => ConfigError::new("budget.cost", cost, allowed("tokens")),
+        }
     }
 }
 
@@ -287,7 +286,7 @@ mod tests {
             ),
             (
                 Budget::grpc(10, 0.1).window(SECOND),
-                "`budget.window` is 1.0, but must be left out, unless it is a budget of a ratio",
+                "`budget.window` is 1s, but must be left out, unless it is a budget of a ratio",
             ),
         ] {
             assert_eq!(budget.validate().unwrap_err().to_string(), message);

@@ -44,7 +44,7 @@ use crate::{ConfigError, FailureKind};
 ///
 /// # What a ratio promises
 ///
-/// With a ratio `r`, a floor of `m` per second and a window `W`, in any interval of length `W`
+/// With a ratio `r`, a floor of `m` per second and a window `W`, in any interval of length `W`:
 ///
 /// ```text
 /// extra attempts <= r x (first attempts in the W before the last of them was paid for) + m x W
@@ -63,7 +63,8 @@ use crate::{ConfigError, FailureKind};
 /// # One handle or many
 ///
 /// The attempts made for each call, when every other attempt fails, at most four are made, and each
-/// client calls once a second (the first minute; a test of this crate prints the table):
+/// client calls once a second (from the 20th second to the 60th; a test of this crate prints the
+/// table):
 ///
 /// | Clients | one handle, `m` = 0 | one handle, `m` = 10 | each its own, `m` = 10 | each its own `tokens(500)` |
 /// | --- | --- | --- | --- | --- |
@@ -141,7 +142,8 @@ impl Budget {
     }
 
     /// Sets how many extra attempts per second a budget of a ratio allows on top of its ratio:
-    /// `min` times the window, in a window. 0 leaves the ratio alone.
+    /// `min` times the window, in a window. Less than a whole one is none, and 0 leaves the ratio
+    /// alone.
     #[must_use]
     pub fn min_per_second(self, min: f64) -> Self {
         Self::of(self.shared.settings.min_per_second(min))
