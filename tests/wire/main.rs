@@ -7,7 +7,7 @@
 mod breaker;
 mod context;
 mod echo;
-mod retry;
 mod replay;
+mod retry;
 mod server;
 mod web;

@@ -62,6 +62,7 @@
 //! | feature | what it brings | by default |
 //! | --- | --- | --- |
 //! | `breaker` | [`breaker`]: stops calling what fails | yes |
+//! | `hedge` | [`hedge`]: sends a slow call a second time | yes |
 //! | `http` | [`http`]: what HTTP and gRPC mean | yes |
 //! | `retry` | [`retry`]: calls again what fails, within a budget | yes |
 //! | `serde` | settings that can be read from a file, such as `BreakerConfig` | no |
@@ -71,6 +72,9 @@
 pub use watertight_breaker as breaker;
 #[doc(inline)]
 pub use watertight_core::*;
+#[cfg(feature = "hedge")]
+#[doc(inline)]
+pub use watertight_hedge as hedge;
 #[cfg(feature = "http")]
 #[doc(inline)]
 pub use watertight_http as http;

@@ -7,6 +7,8 @@ pub use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 #[cfg(feature = "breaker")]
 pub use watertight_breaker::BreakerLayer;
+#[cfg(feature = "hedge")]
+pub use watertight_hedge::HedgeLayer;
 #[cfg(feature = "http")]
 pub use watertight_http::HttpExt;
 #[cfg(feature = "retry")]

@@ -1,0 +1,296 @@
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project::pin_project;
+use tokio::time::{Sleep, sleep_until};
+use tower_service::Service;
+use watertight_core::{BoxError, Classify, Outcome, Repeat, RetriesExhausted, judge};
+
+use crate::Target;
+use crate::call::{Attempt, HedgeCall};
+use crate::hedges::{Hedges, Sending};
+use crate::race::{Next, Standing};
+
+/// The future of a call to [`Hedge`](crate::Hedge).
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<S, C, R, T, Req>
+where
+    R: Repeat<Req>,
+    S: Service<R::Request>,
+    T: Target<S>,
+    T::Service: Service<R::Request, Response = S::Response>,
+{
+    /// `None` once it has ended.
+    #[pin]
+    primary: Option<S::Future>,
+    classify: C,
+    /// `None` for a call that nobody looks at, and once it has ended.
+    call: Option<HedgeCall>,
+    /// `None` for a call that is not to be hedged.
+    hedges: Option<Hedges<S, R, T, Req>>,
+    /// The wait for the next hedge.
+    #[pin]
+    timer: Option<Sleep>,
+    /// The failure of the primary, where hedges were in flight.
+    failed: Option<Box<Failed<S::Response>>>,
+}
+
+/// A failure that may yet be the answer.
+struct Failed<Res> {
+    result: Result<Res, BoxError>,
+    outcome: Outcome,
+    /// Whether a retry layer below has given up on it, which is known only for now.
+    is_given_up: bool,
+}
+
+impl<S, C, R, T, Req> ResponseFuture<S, C, R, T, Req>
+where
+    R: Repeat<Req>,
+    S: Service<R::Request>,
+    T: Target<S>,
+    T::Service: Service<R::Request, Response = S::Response>,
+{
+    #[inline]
+    pub(crate) fn new(
+        primary: S::Future,
+        classify: C,
+        call: Option<HedgeCall>,
+        hedges: Option<Hedges<S, R, T, Req>>,
+    ) -> Self {
+        Self {
+            primary: Some(primary),
+            classify,
+            call,
+            hedges,
+            timer: None,
+            failed: None,
+        }
+    }
+}
+
+impl<S, C, R, T, Req> Future for ResponseFuture<S, C, R, T, Req>
+where
+    R: Repeat<Req>,
+    S: Service<R::Request>,
+    S::Error: Into<BoxError>,
+    C: Classify<S::Response>,
+    T: Target<S>,
+    T::Service: Service<R::Request, Response = S::Response>,
+    <T::Service as Service<R::Request>>::Error: Into<BoxError>,
+{
+    type Output = Result<S::Response, BoxError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.as_mut().mark(true);
+        let polled = self.as_mut().poll_all(cx);
+        self.mark(false);
+        polled
+    }
+}
+
+impl<S, C, R, T, Req> ResponseFuture<S, C, R, T, Req>
+where
+    R: Repeat<Req>,
+    S: Service<R::Request>,
+    S::Error: Into<BoxError>,
+    C: Classify<S::Response>,
+    T: Target<S>,
+    T::Service: Service<R::Request, Response = S::Response>,
+    <T::Service as Service<R::Request>>::Error: Into<BoxError>,
+{
+    /// Says whether code of others runs.
+    #[inline]
+    fn mark(self: Pin<&mut Self>, inside: bool) {
+        if let Some(call) = self.project().call {
+            call.inside = inside;
+        }
+    }
+
+    /// Lets all attempts go on, the oldest first, and only then looks at the time: a result that is
+    /// ready together with the timer comes first.
+    #[inline]
+    fn poll_all(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, BoxError>> {
+        if let Poll::Ready(answer) = self.as_mut().poll_primary(cx) {
+            return Poll::Ready(answer);
+        }
+        if self.hedges.is_none() {
+            return Poll::Pending;
+        }
+        let polled = self.as_mut().poll_hedges(0, cx);
+        if polled.is_ready() {
+            return polled;
+        }
+        self.poll_next(cx)
+    }
+
+    #[inline]
+    fn poll_primary(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, BoxError>> {
+        let mut this = self.as_mut().project();
+        let Some(primary) = this.primary.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let result = ready!(primary.poll(cx)).map_err(Into::into);
+        if this
+            .hedges
+            .as_ref()
+            .is_some_and(|hedges| hedges.race.sent() > 0)
+        {
+            return self.settle(result, Attempt::Primary);
+        }
+        if let Some(call) = this.call.take() {
+            call.end(&meaning(this.classify, &result));
+        }
+        Poll::Ready(result)
+    }
+
+    /// Lets the hedges go on, from the `first` on.
+    fn poll_hedges(
+        mut self: Pin<&mut Self>,
+        mut first: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, BoxError>> {
+        while let Some(hedges) = self.as_mut().project().hedges {
+            let (at, result) = ready!(hedges.poll_answer(first, cx));
+            let settled = self.as_mut().settle(result, Attempt::Hedge);
+            if settled.is_ready() {
+                return settled;
+            }
+            first = at;
+        }
+        Poll::Pending
+    }
+
+    /// Does what is to be done for the next hedge, until there is something to wait for.
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<S::Response, BoxError>> {
+        loop {
+            let mut this = self.as_mut().project();
+            let (Some(call), Some(hedges)) = (this.call.as_mut(), this.hedges.as_mut()) else {
+                return Poll::Pending;
+            };
+            match hedges.race.next() {
+                Next::Ask => hedges.race.delayed(call.ask(hedges.plan)),
+                Next::After(delay) => {
+                    call.gives_back();
+                    if let Some(at) = hedges.due_after(delay, call.started()) {
+                        this.timer.set(Some(sleep_until(at)));
+                        hedges.race.waits();
+                    } else if hedges.race.stop() == Standing::Lost {
+                        return Poll::Ready(self.lose());
+                    }
+                }
+                Next::Wait => {
+                    if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+                        ready!(timer.poll(cx));
+                    }
+                    this.timer.set(None);
+                    hedges.race.is_due();
+                }
+                Next::Send => match ready!(hedges.poll_send(call, cx)) {
+                    Sending::Counted => hedges.race.was_counted(call.delay),
+                    Sending::Sent => {
+                        hedges.race.was_sent(call.delay);
+                        let newest = hedges.in_flight() - 1;
+                        let polled = self.as_mut().poll_hedges(newest, cx);
+                        if polled.is_ready() {
+                            return polled;
+                        }
+                    }
+                    Sending::Stopped => {
+                        call.gives_back();
+                        if hedges.race.stop() == Standing::Lost {
+                            return Poll::Ready(self.lose());
+                        }
+                    }
+                },
+                Next::Never => {
+                    hedges.let_go();
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    /// Takes note of the answer of an attempt, where hedges have been sent.
+    #[cold]
+    fn settle(
+        mut self: Pin<&mut Self>,
+        result: Result<S::Response, BoxError>,
+        attempt: Attempt,
+    ) -> Poll<Result<S::Response, BoxError>> {
+        let mut this = self.as_mut().project();
+        let (Some(call), Some(hedges)) = (this.call.as_mut(), this.hedges.as_mut()) else {
+            return Poll::Ready(result);
+        };
+        let outcome = meaning(this.classify, &result);
+        let standing = hedges.race.answered(&outcome);
+        if standing == Standing::Decides {
+            // Whoever has lost is gone before the winner is known.
+            this.primary.set(None);
+            *this.hedges = None;
+            *this.failed = None;
+            if let Some(call) = this.call.take() {
+                call.won(attempt, &outcome);
+            }
+            return Poll::Ready(result);
+        }
+        call.attempt_failed(attempt, &outcome);
+        if attempt == Attempt::Primary {
+            this.primary.set(None);
+            let error = result.as_ref().err();
+            let is_given_up = error.is_some_and(|error| RetriesExhausted::is_marked(&**error));
+            *this.failed = Some(Box::new(Failed {
+                result,
+                outcome,
+                is_given_up,
+            }));
+        }
+        match standing {
+            Standing::Lost => Poll::Ready(self.lose()),
+            Standing::Decides | Standing::Open => Poll::Pending,
+        }
+    }
+
+    /// Ends a call in which all attempts have failed.
+    #[cold]
+    fn lose(self: Pin<&mut Self>) -> Result<S::Response, BoxError> {
+        let this = self.project();
+        let failed = this.failed.take();
+        let failed = failed.expect("where all have failed, so has the first attempt");
+        if let Some(call) = this.call.take() {
+            call.lost(&failed.outcome);
+        }
+        if let (true, Err(error)) = (failed.is_given_up, &failed.result) {
+            RetriesExhausted::mark(&**error);
+        }
+        failed.result
+    }
+}
+
+impl<S, C, R, T, Req> fmt::Debug for ResponseFuture<S, C, R, T, Req>
+where
+    R: Repeat<Req>,
+    S: Service<R::Request>,
+    T: Target<S>,
+    T::Service: Service<R::Request, Response = S::Response>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+#[inline]
+fn meaning<Res, C: Classify<Res>>(classify: &C, result: &Result<Res, BoxError>) -> Outcome {
+    judge(classify, result.as_ref().map_err(|error| &**error))
+}
