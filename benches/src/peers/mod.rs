@@ -2,8 +2,8 @@
 
 mod failsafe;
 mod recloser;
-mod tower_resilience;
+pub(crate) mod tower;
+pub(crate) mod tower_resilience;
 
 pub(crate) use failsafe::FailsafeLayer;
 pub(crate) use recloser::RecloserLayer;
-pub(crate) use tower_resilience::{count_window, forced_open};

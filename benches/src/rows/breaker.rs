@@ -6,8 +6,8 @@ use watertight_breaker::{BreakerBuilder, BreakerLayer};
 use watertight_core::{Key, Window};
 use watertight_metrics::Registry;
 
-use crate::peers::{FailsafeLayer, RecloserLayer, count_window, forced_open};
-use crate::{Family, Limits, Row};
+use crate::peers::{FailsafeLayer, RecloserLayer};
+use crate::{Family, Limits, Row, peers};
 
 pub(super) fn family() -> Family {
     Family {
@@ -15,24 +15,30 @@ pub(super) fn family() -> Family {
         rows: vec![
             Row::success("recloser", RecloserLayer::closed).reference(),
             Row::success("failsafe", FailsafeLayer::closed),
-            Row::success("tower-resilience", count_window),
-            Row::success("watertight", closed).within(SUCCESS),
-            Row::cloned("watertight, a clone each call", closed),
-            Row::success("watertight, slow calls", || {
+            Row::success(
+                "tower-resilience breaker",
+                peers::tower_resilience::count_window,
+            ),
+            Row::success("watertight breaker", closed).within(SUCCESS),
+            Row::cloned("watertight breaker, a clone each call", closed),
+            Row::success("watertight breaker, slow calls", || {
                 builder().slow_call(Duration::from_secs(5)).build()
             }),
-            Row::success("watertight, window of time", || {
+            Row::success("watertight breaker, window of time", || {
                 builder()
                     .window(Window::time(Duration::from_secs(10)))
                     .build()
             }),
-            Row::success("watertight, by key", || {
+            Row::success("watertight breaker, by key", || {
                 builder().key(|_: &_| Key::of(7_u64)).build()
             }),
             Row::refusal("recloser, open", RecloserLayer::open).reference(),
             Row::refusal("failsafe, open", FailsafeLayer::open),
-            Row::refusal("tower-resilience, open", forced_open),
-            Row::refusal("watertight, open", || {
+            Row::refusal(
+                "tower-resilience breaker, open",
+                peers::tower_resilience::forced_open,
+            ),
+            Row::refusal("watertight breaker, open", || {
                 let layer = closed();
                 layer.handle().open_for(Duration::from_secs(3_600));
                 layer

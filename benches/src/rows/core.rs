@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{Context, Quantile, Record, Tally, Window};
+use tower::retry::budget::Budget as _;
+use watertight_core::{Budget, BudgetCall, Context, Quantile, Record, Tally, Window};
 
 use super::floor::Before;
-use crate::{Family, Row};
+use crate::{Family, Row, peers};
 
 pub(super) fn family() -> Family {
     Family {
@@ -26,6 +27,14 @@ pub(super) fn family() -> Family {
                 Before(|| {
                     black_box(Context::with(|context| context.is_some()));
                 })
+            }),
+            Row::success("tower's TpsBudget::deposit", || {
+                let budget = Arc::new(peers::tower::tps_budget());
+                Before(move || budget.deposit())
+            }),
+            Row::success("BudgetCall, of a ratio", || {
+                let budget = Arc::new(Budget::ratio(0.1));
+                Before(move || drop(black_box(BudgetCall::new(&*budget))))
             }),
             Row::success("Quantile::record", || {
                 let now = Instant::now();

@@ -3,13 +3,19 @@
 mod breaker;
 mod core;
 mod floor;
+mod retry;
 
 use crate::{Family, Row};
 
 /// Returns all families, in the order of the table.
 #[must_use]
 pub fn families() -> Vec<Family> {
-    vec![floor::family(), core::family(), breaker::family()]
+    vec![
+        floor::family(),
+        core::family(),
+        breaker::family(),
+        retry::family(),
+    ]
 }
 
 /// Returns the row of the bare service, with which all others are compared.
