@@ -24,6 +24,7 @@ pub struct RetriesExhausted {
 impl RetriesExhausted {
     /// Runs `poll`, in which errors may be marked. All marks from before are forgotten: their errors
     /// may be gone, and others be in their place.
+    #[inline]
     pub fn watch<R>(poll: impl FnOnce() -> R) -> R {
         set(ptr::null());
         poll()
@@ -41,6 +42,7 @@ impl RetriesExhausted {
     }
 }
 
+#[inline]
 fn set(error: *const ()) {
     // In a thread that is ending there is nobody to tell.
     let _ = GIVEN_UP.try_with(|given_up| given_up.set(error));

@@ -100,19 +100,23 @@ pub fn stripe_count() -> usize {
 #[inline]
 pub fn thread_number() -> usize {
     const NONE: usize = usize::MAX;
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static MINE: Cell<usize> = const { Cell::new(NONE) };
     }
 
-    MINE.with(|mine| match mine.get() {
-        NONE => {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            mine.set(number);
-            number
-        }
+    #[cold]
+    fn take_number() -> usize {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        MINE.set(number);
+        number
+    }
+
+    match MINE.get() {
+        NONE => take_number(),
         number => number,
-    })
+    }
 }
 
 #[cfg(test)]

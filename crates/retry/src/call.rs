@@ -1,15 +1,51 @@
 use std::cell::LazyCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{BudgetCall, Call, Failure, FailureKind, Mode, Outcome};
+use watertight_core::{BudgetCall, Call, Failure, FailureKind, Mode, Outcome, Padded};
 
 use crate::counts::Count;
 use crate::course::Course;
 use crate::give_up::GiveUp;
 use crate::machine::{Flags, Machine};
 use crate::refresh::Refreshing;
-use crate::way::Held;
+use crate::way::{Held, Way};
+
+/// What is to be known before the first attempt is made.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) course: Course,
+    credentials: u64,
+}
+
+impl Start {
+    #[inline]
+    pub(crate) fn new(way: &Way, flags: Flags) -> Self {
+        Self {
+            course: Course::begin(flags.is_timed(), Instant::now),
+            credentials: way.0.credentials(),
+        }
+    }
+}
+
+/// A call whose first attempt is being made. Without a future yet that it could be in, it is no more
+/// than what ends it if that panics: it would have to be moved.
+#[derive(Debug)]
+pub(crate) struct Unmade<'a>(pub(crate) &'a Arc<Padded<Way>>);
+
+impl Call for Unmade<'_> {
+    fn head(&mut self, _: &Outcome) {}
+
+    #[cold]
+    fn end(self, outcome: Outcome) {
+        let start = Start {
+            course: Course::begin(false, Instant::now),
+            credentials: 0,
+        };
+        RetryCall::begin(self.0, start).end(outcome);
+    }
+}
 
 /// A call that a retry layer follows: what it has done, and what it owes the budget.
 #[derive(Debug)]
@@ -24,15 +60,13 @@ pub(crate) struct RetryCall {
 }
 
 impl RetryCall {
-    #[inline]
-    pub(crate) fn begin(way: Held, flags: Flags) -> Self {
-        let course = Course::begin(flags.is_timed(), Instant::now);
-        let credentials = way.credentials();
+    #[inline(always)]
+    pub(crate) fn begin(way: &Arc<Padded<Way>>, start: Start) -> Self {
         Self {
-            attempt_began: course.began(),
-            budget: BudgetCall::new(way),
-            course,
-            credentials,
+            budget: BudgetCall::new(Held(Arc::clone(way))),
+            attempt_began: start.course.began(),
+            course: start.course,
+            credentials: start.credentials,
             is_over: false,
         }
     }
@@ -46,10 +80,6 @@ impl RetryCall {
         self.course.attempts()
     }
 
-    pub(crate) fn is_second_hand(&self) -> bool {
-        self.course.is_second_hand()
-    }
-
     /// Whether the last of all attempts has begun.
     pub(crate) fn is_at_last(&self) -> bool {
         self.course
@@ -61,9 +91,32 @@ impl RetryCall {
     #[inline]
     pub(crate) fn answered(&self) {
         if let Some(began) = self.attempt_began {
-            self.machine()
-                .typical
-                .record(Instant::now().saturating_duration_since(began));
+            self.record(began);
+        }
+    }
+
+    #[inline(never)]
+    fn record(&self, began: Instant) {
+        let took = Instant::now().saturating_duration_since(began);
+        self.machine().typical.record(took);
+    }
+
+    /// Ends the call with a success, where it is: to move it would take longer.
+    pub(crate) fn succeed(call: &mut Option<Self>) {
+        if let Some(call) = call {
+            call.answered();
+            call.over(&Outcome::Success);
+        }
+        *call = None;
+    }
+
+    /// Ends the call where it is.
+    #[inline(always)]
+    pub(crate) fn over(&mut self, outcome: &Outcome) {
+        self.is_over = true;
+        self.machine().counts.ended(outcome);
+        if !outcome.is_failure() {
+            self.budget.succeeded();
         }
     }
 
@@ -191,11 +244,7 @@ impl Call for RetryCall {
 
     #[inline]
     fn end(mut self, outcome: Outcome) {
-        self.is_over = true;
-        self.machine().counts.ended(&outcome);
-        if !outcome.is_failure() {
-            self.budget.succeeded();
-        }
+        self.over(&outcome);
     }
 }
 

@@ -17,14 +17,15 @@ pub(crate) struct Course {
     deadline: Option<Instant>,
     /// The request came in as somebody's retry.
     is_second_hand: bool,
-    /// Made with the first retry.
-    delays: Option<Delays>,
+    /// Made with the first retry, and too large to be moved with every call.
+    delays: Option<Box<Delays>>,
     /// Whether fresh credentials have been asked for.
     is_refreshed: bool,
 }
 
 impl Course {
     /// Begins a call in the context that is set. `now` is read only if something depends on it.
+    #[inline]
     pub(crate) fn begin(max_elapsed: bool, now: impl FnOnce() -> Instant) -> Self {
         let (deadline, is_second_hand) = Context::with(|context| {
             context.map_or((None, false), |context| {
@@ -45,11 +46,13 @@ impl Course {
         self.attempts
     }
 
+    #[inline]
     pub(crate) fn is_second_hand(&self) -> bool {
         self.is_second_hand
     }
 
     /// When the call began, where that matters.
+    #[inline]
     pub(crate) fn began(&self) -> Option<Instant> {
         self.began
     }
@@ -119,7 +122,9 @@ impl Course {
     /// What the service asks for is a floor, and jitter only adds to it: all who were told the same
     /// would come at once. A pushback is waited exactly, and the backoff begins anew after it.
     fn wait(&mut self, failure: &Failure, config: &RetryConfig) -> Result<Duration, GiveUp> {
-        let delays = self.delays.get_or_insert_with(|| config.backoff.delays());
+        let delays = self
+            .delays
+            .get_or_insert_with(|| Box::new(config.backoff.delays()));
         let hint = config
             .retry_after
             .limit()

@@ -7,7 +7,7 @@ use pin_project::pin_project;
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 use watertight_core::{
-    BoxError, Classify, Note, Repeat, RetriesExhausted, Scoped, Signs, fail_on_panic,
+    BoxError, Classify, Note, Outcome, Repeat, RetriesExhausted, Scoped, Signs, fail_on_panic,
 };
 
 use crate::letters::Exhausted;
@@ -42,11 +42,21 @@ enum Step<F> {
     Ready,
 }
 
+type Output<S, R, Req> = Result<<S as Service<<R as Repeat<Req>>::Request>>::Response, BoxError>;
+
+impl<F> Step<F> {
+    /// Whether no attempt is in flight.
+    fn is_between(&self) -> bool {
+        !matches!(self, Self::Attempt(_))
+    }
+}
+
 impl<S, Req, C, R, T, X> ResponseFuture<S, Req, C, R, T, X>
 where
     S: Service<R::Request>,
     R: Repeat<Req>,
 {
+    #[inline]
     pub(crate) fn new(attempt: S::Future, plan: Plan<S, Req, C, R, T, X>) -> Self {
         Self {
             step: Step::Attempt(Scoped::unscoped(attempt)),
@@ -67,67 +77,148 @@ where
 {
     type Output = Result<S::Response, BoxError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        loop {
-            let next = match this.step.as_mut().project() {
-                StepProjection::Attempt(attempt) => {
-                    let polled = RetriesExhausted::watch(|| {
-                        fail_on_panic(&mut this.plan.call, || attempt.poll(cx))
-                    });
-                    let result = match polled {
-                        Poll::Ready(result) => result.map_err(Into::into),
-                        Poll::Pending => {
-                            ready!(poll_limit(this.timer.as_mut(), this.plan.limit(), cx));
-                            Err(this.plan.timed_out())
-                        }
-                    };
-                    // What has failed goes before anything new begins.
-                    this.step.set(Step::Ready);
-                    this.timer.set(None);
-                    match this.plan.settle(result) {
-                        Next::Return(answer) => return Poll::Ready(answer),
-                        Next::Refresh(refreshing) => Step::Refresh(refreshing),
-                        Next::Wait(Duration::ZERO) => Step::Ready,
-                        Next::Wait(delay) => {
-                            this.timer.set(Some(sleep(delay)));
-                            Step::Wait
-                        }
-                    }
-                }
-                StepProjection::Wait => {
-                    ready!(poll_timer(this.timer.as_mut(), cx));
-                    this.timer.set(None);
-                    Step::Ready
-                }
-                StepProjection::Refresh(refreshing) => {
-                    let refreshed =
-                        fail_on_panic(&mut this.plan.call, || refreshing.as_mut().poll(cx));
-                    if !ready!(refreshed)
-                        && let Some(answer) = this.plan.withdraw(None)
-                    {
-                        return Poll::Ready(answer);
-                    }
-                    Step::Ready
-                }
-                StepProjection::Ready => {
-                    if let Some(answer) = this.plan.check_budget() {
-                        return Poll::Ready(answer);
-                    }
-                    let ready = this.plan.poll_ready(cx);
-                    if ready.is_pending() {
-                        ready!(poll_limit(this.timer.as_mut(), this.plan.limit(), cx));
-                        let error = this.plan.timed_out();
-                        return Poll::Ready(Err(this.plan.not_ready(error)));
-                    }
-                    if let Poll::Ready(Err(error)) = ready {
-                        return Poll::Ready(Err(this.plan.not_ready(error)));
-                    }
-                    Step::Attempt(this.plan.attempt())
-                }
-            };
-            this.step.set(next);
+    /// This is the way of the calls that succeed at once, short enough to be inlined. All others
+    /// turn off it.
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.as_mut().poll_attempt(cx) {
+            Some(Poll::Ready(Ok(response))) => match self.as_mut().project().plan.accept(&response)
+            {
+                None => Poll::Ready(Ok(response)),
+                Some(outcome) => self.go_on(Some((Ok(response), outcome)), cx),
+            },
+            Some(Poll::Ready(Err(error))) => self.fail(error, cx),
+            Some(Poll::Pending) => self.stay(cx),
+            None => self.go_on(None, cx),
         }
+    }
+}
+
+impl<S, Req, C, R, T, X> ResponseFuture<S, Req, C, R, T, X>
+where
+    S: Service<R::Request>,
+    S::Error: Into<BoxError>,
+    C: Classify<S::Response>,
+    R: Repeat<Req>,
+    T: Note<S::Response, RetriesExhausted> + Signs<S::Response>,
+    X: Exhausted<R::Request, S::Response>,
+{
+    /// Polls the attempt that is in flight, if one is.
+    #[inline]
+    fn poll_attempt(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Option<Poll<Result<S::Response, S::Error>>> {
+        let this = self.project();
+        let StepProjection::Attempt(attempt) = this.step.project() else {
+            return None;
+        };
+        Some(RetriesExhausted::watch(|| {
+            fail_on_panic(&mut this.plan.call, || attempt.poll(cx))
+        }))
+    }
+
+    /// Goes on after an attempt that has failed.
+    #[inline(never)]
+    fn fail(
+        self: Pin<&mut Self>,
+        error: S::Error,
+        cx: &mut Context<'_>,
+    ) -> Poll<Output<S, R, Req>> {
+        let error = error.into();
+        let outcome = self.plan.judge(&*error);
+        self.go_on(Some((Err(error), outcome)), cx)
+    }
+
+    /// Leaves an attempt pending for as long as it may be.
+    #[inline(never)]
+    fn stay(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output<S, R, Req>> {
+        let this = self.as_mut().project();
+        ready!(poll_limit(this.timer, this.plan.limit(), cx));
+        let error = this.plan.timed_out();
+        let outcome = this.plan.judge(&*error);
+        self.go_on(Some((Err(error), outcome)), cx)
+    }
+
+    /// Goes on after an attempt that has `ended` so, or where it is.
+    #[inline(never)]
+    fn go_on(
+        mut self: Pin<&mut Self>,
+        ended: Option<(Output<S, R, Req>, Outcome)>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Output<S, R, Req>> {
+        if let Some((answer, outcome)) = ended
+            && let Some(answer) = self.as_mut().settle(answer, outcome)
+        {
+            return Poll::Ready(answer);
+        }
+        while self.as_mut().project().step.is_between() {
+            if let Some(answer) = ready!(self.as_mut().poll_between(cx)) {
+                return Poll::Ready(answer);
+            }
+        }
+        self.poll(cx)
+    }
+
+    /// Decides what follows an attempt. Returns the answer if nothing does.
+    fn settle(
+        self: Pin<&mut Self>,
+        answer: Output<S, R, Req>,
+        outcome: Outcome,
+    ) -> Option<Output<S, R, Req>> {
+        let mut this = self.project();
+        // What has failed goes before anything new begins.
+        this.step.set(Step::Ready);
+        this.timer.set(None);
+        match this.plan.settle(answer, outcome) {
+            Next::Return(answer) => return Some(answer),
+            Next::Wait(Duration::ZERO) => {}
+            Next::Wait(delay) => {
+                this.timer.set(Some(sleep(delay)));
+                this.step.set(Step::Wait);
+            }
+            Next::Refresh(refreshing) => this.step.set(Step::Refresh(refreshing)),
+        }
+        None
+    }
+
+    /// Takes the next step towards another attempt. Returns the answer if there will be none.
+    fn poll_between(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Output<S, R, Req>>> {
+        let mut this = self.project();
+        let next = match this.step.as_mut().project() {
+            StepProjection::Attempt(_) => return Poll::Ready(None),
+            StepProjection::Wait => {
+                ready!(poll_timer(this.timer.as_mut(), cx));
+                this.timer.set(None);
+                Step::Ready
+            }
+            StepProjection::Refresh(refreshing) => {
+                let refreshed = fail_on_panic(&mut this.plan.call, || refreshing.as_mut().poll(cx));
+                if !ready!(refreshed)
+                    && let Some(answer) = this.plan.withdraw(None)
+                {
+                    return Poll::Ready(Some(answer));
+                }
+                Step::Ready
+            }
+            StepProjection::Ready => {
+                if let Some(answer) = this.plan.check_budget() {
+                    return Poll::Ready(Some(answer));
+                }
+                let ready = this.plan.poll_ready(cx);
+                if ready.is_pending() {
+                    ready!(poll_limit(this.timer.as_mut(), this.plan.limit(), cx));
+                    let error = this.plan.timed_out();
+                    return Poll::Ready(Some(Err(this.plan.not_ready(error))));
+                }
+                if let Poll::Ready(Err(error)) = ready {
+                    return Poll::Ready(Some(Err(this.plan.not_ready(error))));
+                }
+                Step::Attempt(this.plan.attempt())
+            }
+        };
+        this.step.set(next);
+        Poll::Ready(None)
     }
 }
 

@@ -43,7 +43,7 @@ impl RetryLayer {
                 classify: ErrorsAreFailures,
                 repeat: Undecided,
                 notes: Unnoted,
-                exhausted: Arc::new(Unwanted),
+                exhausted: Unwanted,
             },
         }
     }
@@ -64,7 +64,7 @@ impl<C, R, T, X> RetryLayer<C, R, T, X> {
     }
 }
 
-impl<S, C: Clone, R: Clone, T: Clone, X> Layer<S> for RetryLayer<C, R, T, X> {
+impl<S, C: Clone, R: Clone, T: Clone, X: Clone> Layer<S> for RetryLayer<C, R, T, X> {
     type Service = Retry<S, C, R, T, X>;
 
     fn layer(&self, inner: S) -> Self::Service {
@@ -72,7 +72,7 @@ impl<S, C: Clone, R: Clone, T: Clone, X> Layer<S> for RetryLayer<C, R, T, X> {
     }
 }
 
-impl<C: Clone, R: Clone, T: Clone, X> Clone for RetryLayer<C, R, T, X> {
+impl<C: Clone, R: Clone, T: Clone, X: Clone> Clone for RetryLayer<C, R, T, X> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -249,7 +249,7 @@ impl<C, R, T, X> RetryBuilder<C, R, T, X> {
                 classify: self.tools.classify,
                 repeat: self.tools.repeat,
                 notes: self.tools.notes,
-                exhausted: Arc::new(Letters::new(sender, write)),
+                exhausted: Letters::new(sender, write),
             },
         }
     }

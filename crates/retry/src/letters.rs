@@ -1,5 +1,6 @@
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::Sender;
 use watertight_core::DynError;
@@ -29,16 +30,19 @@ impl<Req, Res> Exhausted<Req, Res> for Unwanted {
 
 /// Writes a letter about each call that was given up on, and puts it into a channel.
 pub struct Letters<L, F, Req, Res> {
-    sender: Sender<L>,
-    write: F,
+    writer: Arc<Writer<L, F>>,
     about: PhantomData<fn(Req, Res)>,
 }
 
+struct Writer<L, F> {
+    sender: Sender<L>,
+    write: F,
+}
+
 impl<L, F, Req, Res> Letters<L, F, Req, Res> {
-    pub(crate) const fn new(sender: Sender<L>, write: F) -> Self {
+    pub(crate) fn new(sender: Sender<L>, write: F) -> Self {
         Self {
-            sender,
-            write,
+            writer: Arc::new(Writer { sender, write }),
             about: PhantomData,
         }
     }
@@ -52,9 +56,9 @@ where
 
     fn take(&self, request: Req, answer: Result<&Res, &DynError>) -> bool {
         // The place comes first: a letter that does not fit need not be written.
-        match self.sender.try_reserve() {
+        match self.writer.sender.try_reserve() {
             Ok(place) => {
-                place.send((self.write)(request, answer));
+                place.send((self.writer.write)(request, answer));
                 true
             }
             Err(_) => false,
@@ -62,9 +66,12 @@ where
     }
 }
 
-impl<L, F: Clone, Req, Res> Clone for Letters<L, F, Req, Res> {
+impl<L, F, Req, Res> Clone for Letters<L, F, Req, Res> {
     fn clone(&self) -> Self {
-        Self::new(self.sender.clone(), self.write.clone())
+        Self {
+            writer: Arc::clone(&self.writer),
+            about: PhantomData,
+        }
     }
 }
 

@@ -58,21 +58,25 @@ impl Flags {
     }
 
     /// Nobody looks at calls.
+    #[inline]
     pub(crate) const fn is_off(self) -> bool {
         self.0 & Self::OFF != 0
     }
 
     /// Whether a call may have a second attempt, if its request did not come in as one.
+    #[inline]
     pub(crate) const fn may_retry(self, is_second_hand: bool) -> bool {
         self.0 & Self::MAY_RETRY != 0 && !(is_second_hand && self.0 & Self::GUARDED != 0)
     }
 
     /// Whether an attempt may take only so long.
+    #[inline]
     pub(crate) const fn is_limited(self) -> bool {
         self.0 & Self::LIMITED != 0
     }
 
     /// Whether the time since its first attempt matters to every call.
+    #[inline]
     pub(crate) const fn is_timed(self) -> bool {
         self.0 & Self::TIMED != 0
     }

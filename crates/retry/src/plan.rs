@@ -1,10 +1,9 @@
-use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
 
 use tower_service::Service;
 use watertight_core::{
-    BoxError, Call, Classify, Context, Failure, Note, Outcome, Reason, Rejection, Repeat,
+    BoxError, Classify, Context, DynError, Failure, Note, Outcome, Reason, Rejection, Repeat,
     RetriesExhausted, Scoped, Signs, fail_on_panic, judge,
 };
 
@@ -15,23 +14,12 @@ use crate::letters::Exhausted;
 use crate::refresh::Refreshing;
 
 /// What the user has taught the layer about requests and answers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tools<C, R, T, X> {
     pub(crate) classify: C,
     pub(crate) repeat: R,
     pub(crate) notes: T,
-    pub(crate) exhausted: Arc<X>,
-}
-
-impl<C: Clone, R: Clone, T: Clone, X> Clone for Tools<C, R, T, X> {
-    fn clone(&self) -> Self {
-        Self {
-            classify: self.classify.clone(),
-            repeat: self.repeat.clone(),
-            notes: self.notes.clone(),
-            exhausted: Arc::clone(&self.exhausted),
-        }
-    }
+    pub(crate) exhausted: X,
 }
 
 /// What it takes to repeat a call.
@@ -106,11 +94,35 @@ where
     T: Note<S::Response, RetriesExhausted> + Signs<S::Response>,
     X: Exhausted<R::Request, S::Response>,
 {
+    /// Says what an error means.
+    pub(crate) fn judge(&self, error: &DynError) -> Outcome {
+        judge(&self.tools.classify, Err(error))
+    }
+
+    /// Ends the call with `response` if that is a success, or returns what else it is.
+    #[inline]
+    pub(crate) fn accept(&mut self, response: &S::Response) -> Option<Outcome> {
+        let call = self.call.as_mut()?;
+        let outcome = judge(&self.tools.classify, Ok(response));
+        if outcome != Outcome::Success || call.can_refresh() {
+            return Some(outcome);
+        }
+        RetryCall::succeed(&mut self.call);
+        None
+    }
+
     /// Decides what follows an attempt that has ended so.
-    pub(crate) fn settle(&mut self, mut result: Answer<S, R::Request>) -> Next<S::Response> {
+    pub(crate) fn settle(
+        &mut self,
+        mut result: Answer<S, R::Request>,
+        outcome: Outcome,
+    ) -> Next<S::Response> {
         let Some(call) = &mut self.call else {
             return Next::Return(result);
         };
+        if !outcome.is_failure() {
+            call.answered();
+        }
         let (tools, kept) = (&self.tools, self.again.as_ref());
         let make = |failure: &Failure| {
             let kept = kept?.kept.as_ref()?;
@@ -121,10 +133,6 @@ where
             tools.repeat.again(kept)
         };
 
-        let outcome = judge(&tools.classify, result.as_ref().map_err(|error| &**error));
-        if !outcome.is_failure() {
-            call.answered();
-        }
         if let Ok(response) = &result
             && call.can_refresh()
             && tools.notes.is_unauthorized(response)
@@ -148,7 +156,7 @@ where
                 Err(why) => self.give_up(why, &mut result),
             }
         }
-        self.end(outcome);
+        self.end(&outcome);
         Next::Return(result)
     }
 
@@ -162,7 +170,7 @@ where
             &self.tools.classify,
             result.as_ref().map_err(|error| &**error),
         );
-        self.end(outcome);
+        self.end(&outcome);
         Some(result)
     }
 
@@ -206,7 +214,7 @@ where
     /// Ends the call with an error of the service's readiness, which is not retried.
     pub(crate) fn not_ready(&mut self, error: BoxError) -> BoxError {
         let outcome = judge(&self.tools.classify, Err(&*error));
-        self.end(outcome);
+        self.end(&outcome);
         error
     }
 
@@ -249,9 +257,10 @@ where
         })
     }
 
-    fn end(&mut self, outcome: Outcome) {
-        if let Some(call) = self.call.take() {
-            call.end(outcome);
+    fn end(&mut self, outcome: &Outcome) {
+        if let Some(call) = &mut self.call {
+            call.over(outcome);
         }
+        self.call = None;
     }
 }

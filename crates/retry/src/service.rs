@@ -9,11 +9,10 @@ use watertight_core::{
 };
 
 use crate::ResponseFuture;
-use crate::call::RetryCall;
+use crate::call::{RetryCall, Start, Unmade};
 use crate::letters::{Exhausted, Unwanted};
 use crate::plan::{Plan, Tools};
 use crate::shared::Shared;
-use crate::way::Held;
 
 /// Calls an inner service again when it fails.
 ///
@@ -41,7 +40,7 @@ where
     C: Classify<S::Response> + Clone,
     R: Repeat<Req> + Clone,
     T: Note<S::Response, RetriesExhausted> + Signs<S::Response> + Clone,
-    X: Exhausted<R::Request, S::Response>,
+    X: Exhausted<R::Request, S::Response> + Clone,
 {
     type Response = S::Response;
     type Error = BoxError;
@@ -51,15 +50,16 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
+    #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let way = self.shared.stripes().mine();
         let flags = way.0.0.flags();
         let repeat = &self.tools.repeat;
 
-        let mut call = (!flags.is_off()).then(|| RetryCall::begin(Held(Arc::clone(way)), flags));
-        let may_retry = call
+        let start = (!flags.is_off()).then(|| Start::new(way, flags));
+        let may_retry = start
             .as_ref()
-            .is_some_and(|call| flags.may_retry(call.is_second_hand()));
+            .is_some_and(|start| flags.may_retry(start.course.is_second_hand()));
         let (request, kept) = if may_retry {
             repeat.keep(request)
         } else {
@@ -67,13 +67,17 @@ where
         };
         // A clone of its own is driven to readiness for each further attempt.
         let service = kept.is_some().then(|| self.inner.clone());
-        let attempt = fail_on_panic(&mut call, || self.inner.call(request));
+        let attempt = fail_on_panic(&mut start.is_some().then_some(Unmade(way)), || {
+            self.inner.call(request)
+        });
+        // What has been made cannot be where it will stay before the attempt is there.
+        let call = start.map(|start| RetryCall::begin(way, start));
         let plan = Plan::new(call, kept.zip(service), self.tools.clone());
         ResponseFuture::new(attempt, plan)
     }
 }
 
-impl<S: Clone, C: Clone, R: Clone, T: Clone, X> Clone for Retry<S, C, R, T, X> {
+impl<S: Clone, C: Clone, R: Clone, T: Clone, X: Clone> Clone for Retry<S, C, R, T, X> {
     fn clone(&self) -> Self {
         Self {
             inner: self.inner.clone(),

@@ -40,6 +40,7 @@ impl<W: AsRef<Budget>> BudgetCall<W> {
 
     /// Returns what leads to the budget.
     #[must_use]
+    #[inline]
     pub const fn way(&self) -> &W {
         &self.way
     }
@@ -109,6 +110,16 @@ impl<W: AsRef<Budget>> BudgetCall<W> {
         self.machine().succeed(cost);
     }
 
+    /// Gives back what was not sent, and ends what is in flight.
+    #[inline(never)]
+    fn clear(&mut self) {
+        self.give_back();
+        while self.extras > 0 {
+            self.extra_ended();
+        }
+    }
+
+    #[inline]
     fn machine(&self) -> &Machine {
         self.way.as_ref().machine()
     }
@@ -117,9 +128,8 @@ impl<W: AsRef<Budget>> BudgetCall<W> {
 impl<W: AsRef<Budget>> Drop for BudgetCall<W> {
     #[inline]
     fn drop(&mut self) {
-        self.give_back();
-        while self.extras > 0 {
-            self.extra_ended();
+        if self.unsent.is_some() || self.extras > 0 {
+            self.clear();
         }
         self.machine().end();
     }

@@ -35,22 +35,18 @@ impl Concurrent {
         }
     }
 
-    #[inline]
     pub(super) fn begin(&self) {
         self.begin_in(thread_number());
     }
 
-    #[inline]
     pub(super) fn begin_in(&self, thread: usize) {
         self.stripe(thread).began.fetch_add(1, Release);
     }
 
-    #[inline]
     pub(super) fn end(&self) {
         self.end_in(thread_number());
     }
 
-    #[inline]
     pub(super) fn end_in(&self, thread: usize) {
         self.stripe(thread).ended.fetch_add(1, Release);
     }

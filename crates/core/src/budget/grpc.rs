@@ -39,7 +39,6 @@ impl Grpc {
         let _ = self.thousandths.fetch_update(AcqRel, Acquire, less);
     }
 
-    #[inline]
     pub(super) fn succeed(&self) {
         put(&self.thousandths, self.refill, self.max);
     }

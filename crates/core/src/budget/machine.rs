@@ -68,6 +68,13 @@ impl Machine {
     /// A call has succeeded, and its last extra attempt has cost so much. 0: it had none.
     #[inline]
     pub(super) fn succeed(&self, cost: u32) {
+        if let Self::Tokens(_) | Self::Grpc(_) = self {
+            self.refill(cost);
+        }
+    }
+
+    #[inline(never)]
+    fn refill(&self, cost: u32) {
         match self {
             Self::Tokens(tokens) => tokens.put(cost.max(1)),
             Self::Grpc(grpc) => grpc.succeed(),

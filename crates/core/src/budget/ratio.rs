@@ -116,7 +116,7 @@ impl Ratio {
         let stripe = &self.stripes[thread & (self.stripes.len() - 1)];
         let count = stripe.count.fetch_add(1, Relaxed) + 1;
         if count >= stripe.due.load(Relaxed) {
-            self.look_for(stripe, count, now());
+            self.look_for(stripe, count, now);
         }
     }
 
@@ -185,7 +185,8 @@ impl Ratio {
 
     /// Looks because it is time to, and sets when it will be again: after about a bucket's time.
     #[cold]
-    fn look_for(&self, stripe: &Stripe, count: u64, now: Instant) {
+    fn look_for(&self, stripe: &Stripe, count: u64, now: impl FnOnce() -> Instant) {
+        let now = now();
         self.look(now);
         let time = nanos(now.saturating_duration_since(self.epoch));
         let taken = time.saturating_sub(stripe.looked.swap(time, Relaxed));

@@ -216,6 +216,7 @@ impl Budget {
         self.shared.settings.validate()
     }
 
+    #[inline]
     pub(super) fn machine(&self) -> &Machine {
         &self.shared.machine
     }

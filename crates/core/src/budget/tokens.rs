@@ -31,14 +31,12 @@ impl Tokens {
     }
 
     /// Puts `tokens` into the bucket, as far as there is room. Nothing is written if it is full.
-    #[inline]
     pub(super) fn put(&self, tokens: u32) {
         put(&self.tokens, tokens.into(), self.capacity);
     }
 }
 
 /// Adds `more` to `tokens`, up to `most`. Nothing is written if there are as many.
-#[inline]
 pub(super) fn put(tokens: &AtomicU64, more: u64, most: u64) {
     let filled = |tokens| (tokens < most).then(|| most.min(tokens + more));
     // An error is a full bucket.
