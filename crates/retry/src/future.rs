@@ -81,16 +81,16 @@ where
     /// turn off it.
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.as_mut().poll_attempt(cx) {
+        let ended = match self.as_mut().poll_attempt(cx) {
             Some(Poll::Ready(Ok(response))) => match self.as_mut().project().plan.accept(&response)
             {
-                None => Poll::Ready(Ok(response)),
-                Some(outcome) => self.go_on(Some((Ok(response), outcome)), cx),
+                None => return Poll::Ready(Ok(response)),
+                Some(outcome) => Some((Ok(response), outcome)),
             },
-            Some(Poll::Ready(Err(error))) => self.fail(error, cx),
-            Some(Poll::Pending) => self.stay(cx),
-            None => self.go_on(None, cx),
-        }
+            Some(polled) => Some(ready!(self.as_mut().judge(polled, cx))),
+            None => None,
+        };
+        self.go_on(ended, cx)
     }
 }
 
@@ -118,46 +118,49 @@ where
         }))
     }
 
-    /// Goes on after an attempt that has failed.
+    /// Says how an attempt has ended, and what that means. One that is pending has ended if it has
+    /// been so for too long.
     #[inline(never)]
-    fn fail(
+    fn judge(
         self: Pin<&mut Self>,
-        error: S::Error,
+        polled: Poll<Result<S::Response, S::Error>>,
         cx: &mut Context<'_>,
-    ) -> Poll<Output<S, R, Req>> {
-        let error = error.into();
-        let outcome = self.plan.judge(&*error);
-        self.go_on(Some((Err(error), outcome)), cx)
-    }
-
-    /// Leaves an attempt pending for as long as it may be.
-    #[inline(never)]
-    fn stay(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Output<S, R, Req>> {
-        let this = self.as_mut().project();
-        ready!(poll_limit(this.timer, this.plan.limit(), cx));
-        let error = this.plan.timed_out();
-        let outcome = this.plan.judge(&*error);
-        self.go_on(Some((Err(error), outcome)), cx)
+    ) -> Poll<(Output<S, R, Req>, Outcome)> {
+        let this = self.project();
+        let answer = match polled {
+            Poll::Ready(answer) => answer.map_err(Into::into),
+            Poll::Pending => {
+                ready!(poll_limit(this.timer, this.plan.limit(), cx));
+                Err(this.plan.timed_out())
+            }
+        };
+        let outcome = this.plan.judge(&answer);
+        Poll::Ready((answer, outcome))
     }
 
     /// Goes on after an attempt that has `ended` so, or where it is.
     #[inline(never)]
     fn go_on(
         mut self: Pin<&mut Self>,
-        ended: Option<(Output<S, R, Req>, Outcome)>,
+        mut ended: Option<(Output<S, R, Req>, Outcome)>,
         cx: &mut Context<'_>,
     ) -> Poll<Output<S, R, Req>> {
-        if let Some((answer, outcome)) = ended
-            && let Some(answer) = self.as_mut().settle(answer, outcome)
-        {
-            return Poll::Ready(answer);
-        }
-        while self.as_mut().project().step.is_between() {
-            if let Some(answer) = ready!(self.as_mut().poll_between(cx)) {
+        loop {
+            if let Some((answer, outcome)) = ended
+                && let Some(answer) = self.as_mut().settle(answer, outcome)
+            {
                 return Poll::Ready(answer);
             }
+            while self.as_mut().project().step.is_between() {
+                if let Some(answer) = ready!(self.as_mut().poll_between(cx)) {
+                    return Poll::Ready(answer);
+                }
+            }
+            ended = match self.as_mut().poll_attempt(cx) {
+                Some(polled) => Some(ready!(self.as_mut().judge(polled, cx))),
+                None => None,
+            };
         }
-        self.poll(cx)
     }
 
     /// Decides what follows an attempt. Returns the answer if nothing does.

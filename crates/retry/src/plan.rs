@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tower_service::Service;
 use watertight_core::{
-    BoxError, Classify, Context, DynError, Failure, Note, Outcome, Reason, Rejection, Repeat,
+    BoxError, Classify, Context, Failure, Note, Outcome, Reason, Rejection, Repeat,
     RetriesExhausted, Scoped, Signs, fail_on_panic, judge,
 };
 
@@ -94,9 +94,10 @@ where
     T: Note<S::Response, RetriesExhausted> + Signs<S::Response>,
     X: Exhausted<R::Request, S::Response>,
 {
-    /// Says what an error means.
-    pub(crate) fn judge(&self, error: &DynError) -> Outcome {
-        judge(&self.tools.classify, Err(error))
+    /// Says what an answer means.
+    pub(crate) fn judge(&self, answer: &Answer<S, R::Request>) -> Outcome {
+        let answer = answer.as_ref().map_err(|error| &**error);
+        judge(&self.tools.classify, answer)
     }
 
     /// Ends the call with `response` if that is a success, or returns what else it is.
@@ -166,11 +167,7 @@ where
         if let Some(why) = why {
             self.give_up(why, &mut result);
         }
-        let outcome = judge(
-            &self.tools.classify,
-            result.as_ref().map_err(|error| &**error),
-        );
-        self.end(&outcome);
+        self.end(&self.judge(&result));
         Some(result)
     }
 

@@ -140,3 +140,16 @@ async fn calls_do_not_wait_in_step() {
     assert!(times.len() > 15, "{times:?}");
     assert!(times.iter().all(|time| *time <= 1_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_attempts_in_one_poll_need_no_more_stack_than_one() {
+    let stage = stage([], |it| {
+        it.max_attempts(100_000)
+            .backoff(Backoff::constant(Duration::ZERO))
+    });
+    stage.backend.answer(std::iter::repeat_n(BAD, 99_999));
+
+    assert!(stage.call(1).await.unwrap().is_success());
+
+    assert_eq!(stage.backend.calls(), 100_000);
+}
