@@ -1,9 +1,10 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
+use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -12,10 +13,13 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 use watertight::BoxError;
 
-/// A hyper client over TCP.
-pub(crate) type HttpClient = legacy::Client<HttpConnector, Empty<Bytes>>;
+/// By its value a service knows that two requests ask for the same work.
+pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// A stack of layers over an [`HttpClient`].
+/// A hyper client over TCP.
+pub(crate) type HttpClient<B> = legacy::Client<HttpConnector, B>;
+
+/// Layers over an [`HttpClient`].
 pub(crate) type Stack = BoxCloneSyncService<Request<Empty<Bytes>>, Response<Incoming>, BoxError>;
 
 /// The shop's way to one upstream.
@@ -32,19 +36,22 @@ impl Client {
 
     /// Asks for what the upstream has to say.
     pub(crate) async fn get(&self) -> Result<Value, BoxError> {
-        self.send(Method::GET).await
+        self.send(Method::GET, None).await
     }
 
-    /// Asks the upstream to do what it does.
-    pub(crate) async fn post(&self) -> Result<Value, BoxError> {
-        self.send(Method::POST).await
+    /// Asks the upstream to do what it does. Without a `key` it is asked once at most.
+    pub(crate) async fn post(&self, key: Option<&HeaderValue>) -> Result<Value, BoxError> {
+        self.send(Method::POST, key).await
     }
 
-    async fn send(&self, method: Method) -> Result<Value, BoxError> {
-        let request = Request::builder()
+    async fn send(&self, method: Method, key: Option<&HeaderValue>) -> Result<Value, BoxError> {
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("http://{}/", self.address))
             .body(Empty::new())?;
+        if let Some(key) = key {
+            request.headers_mut().insert(IDEMPOTENCY_KEY, key.clone());
+        }
         let response = self.stack.clone().oneshot(request).await?;
         if !response.status().is_success() {
             return Err(response.status().to_string().into());
@@ -55,7 +62,10 @@ impl Client {
 }
 
 /// Makes a client that keeps its connections.
-pub(crate) fn connect() -> HttpClient {
+pub(crate) fn connect<B>() -> HttpClient<B>
+where
+    B: Body<Data: Send> + Send,
+{
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     legacy::Client::builder(TokioExecutor::new()).build(connector)

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use watertight::BoxError;
 
-use crate::client::HttpClient;
+use crate::client::{HttpClient, IDEMPOTENCY_KEY};
 use crate::listen::MAX_STREAMS;
 use crate::page::{Page, Verdict};
 use crate::shop::MISSING;
@@ -61,6 +61,7 @@ pub(crate) async fn visit(shop: SocketAddr, schedule: Schedule, stats: &Arc<Stat
         if visits.len() < MAX_STREAMS as usize {
             let visit = Visit {
                 shop,
+                number: n,
                 page: Page::of_visit(n),
                 start: schedule.start,
                 due,
@@ -75,7 +76,7 @@ pub(crate) async fn visit(shop: SocketAddr, schedule: Schedule, stats: &Arc<Stat
 
 /// All visitors share one connection: thousands may be waiting, and each connection takes two of
 /// the few files that a process may have open.
-fn connect() -> HttpClient {
+fn connect() -> HttpClient<Empty<Bytes>> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     legacy::Client::builder(TokioExecutor::new())
@@ -86,13 +87,14 @@ fn connect() -> HttpClient {
 #[derive(Debug)]
 struct Visit {
     shop: SocketAddr,
+    number: u64,
     page: Page,
     start: Instant,
     due: Duration,
 }
 
 impl Visit {
-    async fn run(self, client: HttpClient, stats: Arc<Stats>) {
+    async fn run(self, client: HttpClient<Empty<Bytes>>, stats: Arc<Stats>) {
         let due = self.start + self.due;
         stats.sent(Instant::now() - due);
 
@@ -110,7 +112,7 @@ impl Visit {
         stats.took((Instant::now() - due).min(GIVE_UP));
     }
 
-    async fn ask(&self, client: HttpClient) -> Result<Verdict, BoxError> {
+    async fn ask(&self, client: HttpClient<Empty<Bytes>>) -> Result<Verdict, BoxError> {
         let uri = Uri::builder()
             .scheme("http")
             .authority(self.shop.to_string())
@@ -119,6 +121,7 @@ impl Visit {
         let request = Request::builder()
             .method(self.page.method())
             .uri(uri)
+            .header(IDEMPOTENCY_KEY, self.number)
             .body(Empty::<Bytes>::new())?;
         let response = client.request(request).await?;
         let verdict = if !response.status().is_success() {
@@ -166,6 +169,7 @@ mod tests {
         let stats = Arc::new(Stats::new());
         let visits = (0..10).map(|n| Visit {
             shop: address,
+            number: n,
             page: Page::of_visit(n),
             start: Instant::now() - late_by,
             due: Duration::ZERO,

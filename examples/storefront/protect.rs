@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tower::ServiceBuilder;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
 use tower::timeout::TimeoutLayer;
 use tower::util::BoxCloneSyncService;
-use watertight::Window;
-use watertight::breaker::BreakerLayer;
-use watertight::http::{HttpClassifier, HttpExt};
+use watertight::http::{HttpClassifier, HttpNotes, HttpRepeat};
 use watertight::metrics::Registry;
+use watertight::prelude::*;
+use watertight::{Backoff, BoxError, Budget, Window};
 
-use crate::client::{self, Client, HttpClient, Stack};
+use crate::client::{self, Client};
 use crate::shop::Shop;
 use crate::upstream::{Upstream, Upstreams};
 
@@ -19,12 +21,14 @@ use crate::upstream::{Upstream, Upstreams};
 /// easy to beat. Healthy upstreams answer within 15 ms.
 const CALL_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// How many retries there may be for each call of the shop.
+pub(crate) const RETRIES: f64 = 0.1;
+
 /// Opens the shop with clients that have timeouts and nothing else.
 pub(crate) fn bare(upstreams: &Upstreams) -> Shop {
-    let http = client::connect();
     let client = |upstream: &Arc<Upstream>| {
-        let call = call(upstream, http.clone());
-        Client::new(upstream.address(), call)
+        let stack = BoxCloneSyncService::new(call(upstream));
+        Client::new(upstream.address(), stack)
     };
     Shop {
         inventory: client(&upstreams.inventory),
@@ -36,11 +40,11 @@ pub(crate) fn bare(upstreams: &Upstreams) -> Shop {
 
 /// Opens the shop with clients that have our layers around the same calls.
 pub(crate) fn protected(upstreams: &Upstreams, layers: &Layers<'_>) -> Shop {
-    let http = client::connect();
     let client = |upstream: &Arc<Upstream>| {
         let stack = ServiceBuilder::new()
+            .layer(layers.retry(upstream.name()))
             .layer(layers.breaker(upstream.name()))
-            .service(call(upstream, http.clone()));
+            .service(call(upstream));
         Client::new(upstream.address(), BoxCloneSyncService::new(stack))
     };
     Shop {
@@ -54,12 +58,44 @@ pub(crate) fn protected(upstreams: &Upstreams, layers: &Layers<'_>) -> Shop {
 /// Makes our layers.
 #[derive(Debug)]
 pub(crate) struct Layers<'a> {
-    pub(crate) registry: &'a Registry,
-    /// A minute serves in production; in an incident of half a minute, a second does.
-    pub(crate) open_for: Duration,
+    registry: &'a Registry,
+    open_for: Duration,
+    /// One for the shop. What matters is how much all retries together add to its work, and of that
+    /// an upstream in trouble may have what the others do not need: a tenth of its own calls would
+    /// not make up for 30 % errors. One that is down takes little of it, since its breaker refuses
+    /// the retries, and those are not made again.
+    retries: Budget,
 }
 
-impl Layers<'_> {
+impl<'a> Layers<'a> {
+    /// Returns the layers of one shop. Breakers stay open for `open_for`: a minute serves in
+    /// production; in an incident of half a minute, a second does.
+    pub(crate) fn new(registry: &'a Registry, open_for: Duration) -> Self {
+        Self {
+            registry,
+            open_for,
+            retries: Budget::ratio(RETRIES),
+        }
+    }
+
+    /// By `.http()` it repeats what may be sent twice: a GET, and a POST that has an
+    /// `Idempotency-Key`.
+    fn retry(&self, name: &'static str) -> RetryLayer<HttpClassifier, HttpRepeat, HttpNotes> {
+        RetryLayer::builder(name)
+            .http()
+            .max_attempts(3)
+            .backoff(Backoff::exponential(
+                Duration::from_millis(25),
+                Duration::from_millis(250),
+            ))
+            // A call that has timed out is not made again. So none takes longer than two that do,
+            // and a page that needs two after each other still comes before its visitor leaves.
+            .max_elapsed(CALL_TIMEOUT)
+            .budget(self.retries.clone())
+            .registry(self.registry)
+            .build()
+    }
+
     fn breaker(&self, name: &'static str) -> BreakerLayer<HttpClassifier> {
         BreakerLayer::builder(name)
             .http()
@@ -70,16 +106,23 @@ impl Layers<'_> {
     }
 }
 
-/// One call to an upstream, as both sides make it.
-fn call(upstream: &Arc<Upstream>, http: HttpClient) -> Stack {
+/// One call to an upstream, as both sides make it. What layers make of its body differs.
+fn call<B>(
+    upstream: &Arc<Upstream>,
+) -> impl Service<Request<B>, Response = Response<Incoming>, Error = BoxError, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
+{
     let upstream = Arc::clone(upstream);
-    BoxCloneSyncService::new(
-        ServiceBuilder::new()
-            .layer(TimeoutLayer::new(CALL_TIMEOUT))
-            .map_request(move |request| {
-                upstream.note_call();
-                request
-            })
-            .service(http),
-    )
+    ServiceBuilder::new()
+        .layer(TimeoutLayer::new(CALL_TIMEOUT))
+        .map_request(move |request| {
+            upstream.note_call();
+            request
+        })
+        .service(client::connect())
 }

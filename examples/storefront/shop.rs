@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -13,7 +13,7 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 use watertight::http::HttpClassifier;
 use watertight::{BoxError, Classify, FailureKind};
 
-use crate::client::Client;
+use crate::client::{Client, IDEMPOTENCY_KEY};
 use crate::page::Page;
 
 /// How many pages the shop works on at a time; the others wait. A healthy day needs about eight of
@@ -67,11 +67,13 @@ async fn product(State(shop): State<Arc<Shop>>) -> Response {
         .into_response()
 }
 
-async fn checkout(State(shop): State<Arc<Shop>>) -> Response {
+/// The visitor says by an `Idempotency-Key` which order it is. It goes along to the payments, so that
+/// an order is charged once, however often it is sent.
+async fn checkout(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response {
     let Ok(stock) = shop.inventory.get().await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    match shop.payments.post().await {
+    match shop.payments.post(headers.get(IDEMPOTENCY_KEY)).await {
         Err(error) if !never_sent(&error) => {
             // Nobody knows whether the customer was charged, so the shop must not try again later.
             StatusCode::BAD_GATEWAY.into_response()

@@ -50,10 +50,7 @@ impl Stage {
         let shop = match side {
             Side::Bare => protect::bare(&upstreams),
             Side::Protected => {
-                let layers = Layers {
-                    registry: &registry,
-                    open_for: length / 30,
-                };
+                let layers = Layers::new(&registry, length / 30);
                 protect::protected(&upstreams, &layers)
             }
         };
