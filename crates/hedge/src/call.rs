@@ -1,4 +1,6 @@
 use std::fmt;
+use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,6 +13,9 @@ use crate::plan::Plan;
 /// What is said of an attempt that is hedged: it is as if it had timed out.
 pub(crate) const LATE: Failure = Failure::new(FailureKind::Timeout);
 
+/// It takes five centuries until then.
+const UNTIMED: u64 = u64::MAX;
+
 /// Which attempt of a call it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Attempt {
@@ -20,28 +25,41 @@ pub(crate) enum Attempt {
 }
 
 /// One call, with all its attempts. It reports how it ends, and gives back what it holds.
+///
+/// It ends where it is, and is dropped there: to move it would be dear.
 pub(crate) struct HedgeCall {
     budget: BudgetCall<Way>,
-    /// When the first attempt began, where calls are timed and its time is not recorded yet.
-    started: Option<Instant>,
-    /// After what time a hedge is sent, where that is known.
-    pub(crate) delay: Option<Duration>,
+    /// When the first attempt began, in nanoseconds, or [`UNTIMED`].
+    began: u64,
+    plan: Plan,
+    /// What the plan does not know: what a closure has said.
+    asked: Option<Duration>,
     /// Whether code of others runs for it now. If it is dropped then, that has panicked.
     pub(crate) inside: bool,
     ended: bool,
 }
 
 impl HedgeCall {
-    /// Begins a call, whose first attempt is about to be made.
+    /// Begins a call by `start`, which makes its first attempt.
     #[inline]
-    pub(crate) fn begin(way: Way, plan: Plan) -> Self {
-        Self {
+    pub(crate) fn begin<F>(way: Way, plan: Plan, start: impl FnOnce() -> F) -> (Self, F) {
+        let began = if plan.is_timed() && way.pick() {
+            way.time(Instant::now())
+        } else {
+            UNTIMED
+        };
+        let unwinding = Unwinding(&way);
+        let primary = start();
+        mem::forget(unwinding);
+        let call = Self {
             budget: BudgetCall::new(way),
-            started: plan.is_timed().then(Instant::now),
-            delay: plan.delay(),
-            inside: true,
+            began,
+            plan,
+            asked: None,
+            inside: false,
             ended: false,
-        }
+        };
+        (call, primary)
     }
 
     pub(crate) fn way(&self) -> &Way {
@@ -49,16 +67,21 @@ impl HedgeCall {
     }
 
     /// When the first attempt began, if that is known.
-    pub(crate) const fn started(&self) -> Option<Instant> {
-        self.started
+    pub(crate) fn began(&self) -> Option<Instant> {
+        (self.began != UNTIMED).then(|| self.way().at(self.began))?
+    }
+
+    /// After what time a hedge is sent, where that is known.
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        self.asked.or_else(|| self.plan.delay())
     }
 
     /// Finds out after what time the first hedge is sent.
-    pub(crate) fn ask(&mut self, plan: Plan) -> Option<Duration> {
-        if plan.is_asked() {
-            self.delay = self.way().delay();
+    pub(crate) fn ask(&mut self) -> Option<Duration> {
+        if self.plan.is_asked() {
+            self.asked = self.way().delay();
         }
-        self.delay
+        self.delay()
     }
 
     /// Pays for a hedge. Returns false if there is no budget for it.
@@ -93,7 +116,7 @@ impl HedgeCall {
 
     /// Ends a call that has sent no hedge by the answer of its first attempt.
     #[inline]
-    pub(crate) fn end(mut self, outcome: &Outcome) {
+    pub(crate) fn end(&mut self, outcome: &Outcome) {
         if !outcome.is_failure() {
             self.record();
         }
@@ -102,7 +125,7 @@ impl HedgeCall {
     }
 
     /// Ends a hedged call by the answer of an attempt.
-    pub(crate) fn won(mut self, attempt: Attempt, outcome: &Outcome) {
+    pub(crate) fn won(&mut self, attempt: Attempt, outcome: &Outcome) {
         match attempt {
             Attempt::Primary if !outcome.is_failure() => self.record(),
             Attempt::Primary | Attempt::Hedge => self.record_at_least(),
@@ -116,7 +139,7 @@ impl HedgeCall {
     }
 
     /// Ends a hedged call in which all attempts have failed, by the answer of the first.
-    pub(crate) fn lost(mut self, outcome: &Outcome) {
+    pub(crate) fn lost(&mut self, outcome: &Outcome) {
         self.way().counts.add(Count::WonByPrimary);
         self.count(outcome);
     }
@@ -142,19 +165,16 @@ impl HedgeCall {
     /// Records how long the first attempt took.
     #[inline]
     fn record(&mut self) {
-        if let Some(started) = self.started {
-            let now = Instant::now();
-            self.way()
-                .record(now.saturating_duration_since(started), now);
+        if self.began != UNTIMED {
+            self.way().record(self.began, Instant::now());
         }
     }
 
     /// Records how long the first attempt has lasted, of which no more will be known.
     fn record_at_least(&mut self) {
-        if let (Some(started), Some(delay)) = (self.started.take(), self.delay) {
-            let now = Instant::now();
-            let took = now.saturating_duration_since(started);
-            self.way().record_at_least(took, delay, now);
+        let began = mem::replace(&mut self.began, UNTIMED);
+        if let Some(delay) = self.delay().filter(|_| began != UNTIMED) {
+            self.way().record_at_least(began, delay, Instant::now());
         }
     }
 
@@ -176,6 +196,18 @@ impl Drop for HedgeCall {
         if !self.ended {
             self.was_dropped();
         }
+    }
+}
+
+/// Dropped only when the first attempt cannot be made for a panic.
+struct Unwinding<'a>(&'a Way);
+
+impl Drop for Unwinding<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        let mut budget = BudgetCall::new(Way(Arc::clone(&self.0.0)));
+        budget.failed(&Failure::new(FailureKind::Other));
+        self.0.counts.add(Count::Failure);
     }
 }
 

@@ -53,7 +53,7 @@ where
     T::Service: Service<R::Request, Response = S::Response>,
 {
     #[inline]
-    pub(crate) fn new(
+    pub(crate) const fn new(
         primary: S::Future,
         classify: C,
         call: Option<HedgeCall>,
@@ -146,9 +146,10 @@ where
         {
             return self.settle(result, Attempt::Primary);
         }
-        if let Some(call) = this.call.take() {
+        if let Some(call) = this.call {
             call.end(&meaning(this.classify, &result));
         }
+        *this.call = None;
         Poll::Ready(result)
     }
 
@@ -180,10 +181,10 @@ where
                 return Poll::Pending;
             };
             match hedges.race.next() {
-                Next::Ask => hedges.race.delayed(call.ask(hedges.plan)),
+                Next::Ask => hedges.race.delayed(call.ask()),
                 Next::After(delay) => {
                     call.gives_back();
-                    if let Some(at) = hedges.due_after(delay, call.started()) {
+                    if let Some(at) = hedges.due_after(delay, call.began()) {
                         this.timer.set(Some(sleep_until(at)));
                         hedges.race.waits();
                     } else if hedges.race.stop() == Standing::Lost {
@@ -198,9 +199,9 @@ where
                     hedges.race.is_due();
                 }
                 Next::Send => match ready!(hedges.poll_send(call, cx)) {
-                    Sending::Counted => hedges.race.was_counted(call.delay),
+                    Sending::Counted => hedges.race.was_counted(call.delay()),
                     Sending::Sent => {
-                        hedges.race.was_sent(call.delay);
+                        hedges.race.was_sent(call.delay());
                         let newest = hedges.in_flight() - 1;
                         let polled = self.as_mut().poll_hedges(newest, cx);
                         if polled.is_ready() {
@@ -240,9 +241,8 @@ where
             this.primary.set(None);
             *this.hedges = None;
             *this.failed = None;
-            if let Some(call) = this.call.take() {
-                call.won(attempt, &outcome);
-            }
+            call.won(attempt, &outcome);
+            *this.call = None;
             return Poll::Ready(result);
         }
         call.attempt_failed(attempt, &outcome);
@@ -268,9 +268,10 @@ where
         let this = self.project();
         let failed = this.failed.take();
         let failed = failed.expect("where all have failed, so has the first attempt");
-        if let Some(call) = this.call.take() {
+        if let Some(call) = this.call {
             call.lost(&failed.outcome);
         }
+        *this.call = None;
         if let (true, Err(error)) = (failed.is_given_up, &failed.result) {
             RetriesExhausted::mark(&**error);
         }

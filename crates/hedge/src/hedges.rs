@@ -9,7 +9,6 @@ use watertight_core::{BoxError, Context, Repeat, Scoped};
 use crate::Target;
 use crate::call::HedgeCall;
 use crate::counts::Count;
-use crate::plan::Plan;
 use crate::race::Race;
 
 /// A hedge in flight. On the heap, as there is hardly ever one.
@@ -27,7 +26,6 @@ where
     T::Service: Service<R::Request>,
 {
     pub(crate) race: Race,
-    pub(crate) plan: Plan,
     /// That of the call: the future may be polled by somebody who has none.
     context: Context,
     /// `None` where hedges are only counted, and once there is none to be sent any more.
@@ -112,15 +110,14 @@ where
     /// Starts with none. Without a `service` they are only counted.
     #[inline]
     pub(crate) fn new(
-        plan: Plan,
+        hedges: u32,
         context: Context,
         repeat: R,
         kept: R::Kept,
         service: Option<T::Service>,
     ) -> Self {
         Self {
-            race: Race::new(plan.hedges()),
-            plan,
+            race: Race::new(hedges),
             context,
             source: service.map(|service| Source {
                 service,

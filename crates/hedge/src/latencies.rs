@@ -74,11 +74,7 @@ impl Latencies {
     /// Records what calls took. Returns true if the quantiles may well be others than when somebody
     /// [looked](Self::looked) last.
     pub(crate) fn record(&self, durations: impl Iterator<Item = Duration>, now: Instant) -> bool {
-        let mut count = 0;
-        for duration in durations {
-            self.quantile.record(duration, now);
-            count += 1;
-        }
+        let count = self.quantile.record_all(durations, now);
         let recorded = self.recorded.fetch_add(count, Ordering::Relaxed) + count;
         recorded >= self.look_at_count.load(Ordering::Relaxed)
             || self.time(now) >= self.look_at_time.load(Ordering::Relaxed)
@@ -104,10 +100,15 @@ impl Latencies {
         self.time(now).saturating_add(nanos(patience))
     }
 
-    /// Returns how many nanoseconds have passed.
+    /// Returns how many nanoseconds have passed at `now`.
     #[inline]
     pub(crate) fn time(&self, now: Instant) -> u64 {
         nanos(now.saturating_duration_since(self.start))
+    }
+
+    /// Returns when so many nanoseconds had passed.
+    pub(crate) fn at(&self, time: u64) -> Option<Instant> {
+        self.start.checked_add(Duration::from_nanos(time))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
-use watertight_core::{Budget, ConfigError, Mode, Padded};
+use watertight_core::{Budget, ConfigError, Mode, Padded, nanos};
 
 use crate::counts::Counts;
 use crate::latencies::Latencies;
@@ -38,6 +38,17 @@ impl Machine {
 
     pub(crate) fn config(&self) -> Arc<HedgeConfig> {
         self.config.load_full()
+    }
+
+    /// Returns how many nanoseconds have passed at `now`.
+    #[inline]
+    pub(crate) fn time(&self, now: Instant) -> u64 {
+        self.latencies.time(now)
+    }
+
+    /// Returns when so many nanoseconds had passed.
+    pub(crate) fn at(&self, time: u64) -> Option<Instant> {
+        self.latencies.at(time)
     }
 
     /// Returns after what time a call is hedged now.
@@ -104,27 +115,40 @@ impl Stripe {
         }
     }
 
-    /// Records what an answer took.
-    pub(crate) fn record(&self, took: Duration, now: Instant) {
-        let latencies = &self.machine.latencies;
-        if self.samples.keep(took, latencies.time(now)) {
-            let samples = self.samples.take(latencies.due(now));
-            if latencies.record(samples, now) {
-                self.machine.learn(now);
-            }
+    /// Records what an answer took that began at this time.
+    #[inline]
+    pub(crate) fn record(&self, began: u64, now: Instant) {
+        let time = self.machine.time(now);
+        if self.samples.keep(time.saturating_sub(began), time) {
+            self.hand_over(now);
         }
     }
 
-    /// Records that an attempt took longer than this, and nobody knows how much longer.
+    /// Whether the call that comes is to be timed.
+    #[inline]
+    pub(crate) fn pick(&self) -> bool {
+        self.samples.pick()
+    }
+
+    /// Records that an attempt that began at this time took longer than until now, and nobody knows
+    /// how much longer.
     ///
     /// It is a sample like others where it outlived the delay: then it stands above the percentile,
     /// as it would have if it had been waited for. One that did not says nothing of the tail. To
     /// leave both away would drop just the slow ones, and the delay would sink; to record both as
     /// they are would have each caller who goes away early pull it down.
-    pub(crate) fn record_at_least(&self, took: Duration, delay: Duration, now: Instant) {
+    pub(crate) fn record_at_least(&self, began: u64, delay: Duration, now: Instant) {
         let longest = self.machine.plan().delay().unwrap_or_default().max(delay);
-        if took >= longest {
-            self.record(took, now);
+        if self.machine.time(now).saturating_sub(began) >= nanos(longest) {
+            self.record(began, now);
+        }
+    }
+
+    fn hand_over(&self, now: Instant) {
+        let latencies = &self.machine.latencies;
+        let samples = self.samples.take(latencies.time(now), latencies.due(now));
+        if latencies.record(samples, now) {
+            self.machine.learn(now);
         }
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Plan(u64);
 
 const SHADOW: u64 = 1;
 const OFF: u64 = 2;
-/// The clock is read, and the duration recorded.
+/// Calls are timed.
 const TIMED: u64 = 4;
 /// The delay is the percentile's, and changes.
 const LEARNT: u64 = 8;
@@ -69,7 +69,6 @@ impl Plan {
 
     /// After what time a call is hedged, where that is known. So long that there is no room for it
     /// is never.
-    #[inline]
     pub(crate) const fn delay(self) -> Option<Duration> {
         match self.0 >> DELAY_SHIFT {
             NEVER => None,
@@ -80,7 +79,8 @@ impl Plan {
     /// How many hedges a call may send, if it may be hedged at all.
     #[inline]
     pub(crate) const fn hedges(self) -> u32 {
-        if self.0 >> DELAY_SHIFT == NEVER && !self.is_asked() {
+        let is_unknown = self.0 >> DELAY_SHIFT == NEVER && !self.is_asked();
+        if is_unknown || self.0 & OFF != 0 {
             return 0;
         }
         (self.0 >> HEDGES_SHIFT & HEDGES) as u32
@@ -146,6 +146,7 @@ mod tests {
                 let plan = plan(Trigger::After(delay), hedges, mode);
 
                 assert_eq!(plan.mode(), mode);
+                let hedges = if mode == Mode::Off { 0 } else { hedges };
                 assert_eq!(plan.hedges(), hedges);
                 assert_eq!(plan.delay(), Some(delay));
                 assert!(!plan.is_timed());

@@ -1,36 +1,57 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use watertight_core::nanos;
-
 /// The last durations that one thread has seen, on their way to where all threads meet.
 ///
 /// They are handed over many at a time: each one would take a cache line from the other threads.
-/// Where two threads share it they may lose one to each other, and never make one up.
+/// And where calls come in a hurry, only some of them are timed. Where two threads share it they
+/// may lose a duration to each other, and never make one up. All times are in nanoseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Samples {
-    /// In nanoseconds; 0 is none.
+    /// 0 is none.
     slots: [AtomicU64; MOST],
     next: AtomicUsize,
     /// When they are to be handed over however few they are.
     due: AtomicU64,
+    /// When they were handed over last.
+    taken: AtomicU64,
+    calls: AtomicU64,
+    /// A call is timed whose number has none of these bits.
+    skip: AtomicU64,
 }
 
 /// They are worth their way when there are so many.
 const MOST: usize = 16;
 
+/// If so many come in so short a time, 8,000 a second, one in eight tells as much of them, and the
+/// clock takes longer than all the rest of a call.
+const HURRY: u64 = 2_000_000;
+const ONE_IN_EIGHT: u64 = 7;
+
 impl Samples {
+    /// Whether the call that comes is to be timed.
+    #[inline]
+    pub(crate) fn pick(&self) -> bool {
+        let number = self.calls.fetch_add(1, Ordering::Relaxed);
+        number & self.skip.load(Ordering::Relaxed) == 0
+    }
+
     /// Keeps a duration. Returns true if it is time to [take](Self::take) what there is.
     #[inline]
-    pub(crate) fn keep(&self, duration: Duration, now: u64) -> bool {
+    pub(crate) fn keep(&self, nanos: u64, now: u64) -> bool {
         let at = self.next.fetch_add(1, Ordering::Relaxed) % MOST;
-        self.slots[at].store(nanos(duration).max(1), Ordering::Relaxed);
+        self.slots[at].store(nanos.max(1), Ordering::Relaxed);
         at == MOST - 1 || now >= self.due.load(Ordering::Relaxed)
     }
 
-    /// Takes what there is out, and leaves what comes until it is many, or `due`.
-    pub(crate) fn take(&self, due: u64) -> impl Iterator<Item = Duration> {
+    /// Takes what there is out, and leaves what comes until it is many, or `due`. While all is due
+    /// at once, each call is timed.
+    pub(crate) fn take(&self, now: u64, due: u64) -> impl Iterator<Item = Duration> {
         self.due.store(due, Ordering::Relaxed);
+        let last = self.taken.swap(now, Ordering::Relaxed);
+        let is_hurry = due > now && now.saturating_sub(last) < HURRY;
+        let skip = if is_hurry { ONE_IN_EIGHT } else { 0 };
+        self.skip.store(skip, Ordering::Relaxed);
         self.slots
             .iter()
             .map(|slot| slot.swap(0, Ordering::Relaxed))
@@ -47,12 +68,12 @@ mod tests {
     fn keeps_them_until_they_are_many() {
         let samples = Samples::default();
         let mut seen = 0;
-        assert!(samples.keep(Duration::ZERO, 0));
-        seen += samples.take(u64::MAX).count();
+        assert!(samples.keep(0, 0));
+        seen += samples.take(0, u64::MAX).count();
 
         for n in 1..100 {
-            if samples.keep(Duration::from_secs(n), 0) {
-                seen += samples.take(u64::MAX).count();
+            if samples.keep(n, 0) {
+                seen += samples.take(0, u64::MAX).count();
                 assert_eq!(seen as u64, n + 1);
             }
         }
@@ -63,13 +84,31 @@ mod tests {
     #[test]
     fn hands_over_few_when_they_are_due() {
         let samples = Samples::default();
-        samples.keep(Duration::ZERO, 0);
-        samples.take(100).for_each(drop);
+        samples.keep(0, 0);
+        samples.take(0, 100).for_each(drop);
 
-        assert!(!samples.keep(Duration::from_nanos(5), 99));
-        assert!(samples.keep(Duration::from_nanos(7), 100));
+        assert!(!samples.keep(5, 99));
+        assert!(samples.keep(7, 100));
 
-        let taken: Vec<_> = samples.take(200).collect();
+        let taken: Vec<_> = samples.take(100, 200).collect();
         assert_eq!(taken, [5, 7].map(Duration::from_nanos));
+    }
+
+    #[test]
+    fn picks_one_in_eight_calls_in_a_hurry_and_else_all() {
+        let samples = Samples::default();
+        let picked = || (0..80).filter(|_| samples.pick()).count();
+        let take = |now, due| samples.take(now, due).for_each(drop);
+        take(10 * HURRY, u64::MAX);
+        assert_eq!(picked(), 80);
+
+        take(11 * HURRY - 1, u64::MAX);
+        assert_eq!(picked(), 10);
+
+        take(12 * HURRY, u64::MAX);
+        assert_eq!(picked(), 80);
+        // The warm-up.
+        take(12 * HURRY, 12 * HURRY);
+        assert_eq!(picked(), 80);
     }
 }

@@ -22,9 +22,6 @@ pub struct Hedge<S, C = ErrorsAreFailures, R = Undecided, T = SameService> {
     target: T,
 }
 
-/// The request that is sent first, and the hedges that may follow.
-type Prepared<S, R, T, Req> = (<R as Repeat<Req>>::Request, Option<Hedges<S, R, T, Req>>);
-
 impl<S, C, R, T> Hedge<S, C, R, T> {
     pub(crate) const fn new(
         inner: S,
@@ -42,33 +39,29 @@ impl<S, C, R, T> Hedge<S, C, R, T> {
         }
     }
 
+    /// Returns the context of a call that may be hedged.
+    #[inline]
+    fn may_hedge(plan: Plan) -> Option<watertight_core::Context> {
+        // Somebody further up repeats already: one extra attempt here for each of those would
+        // multiply.
+        (plan.hedges() > 0)
+            .then(watertight_core::Context::current)
+            .filter(|context| context.upstream_attempt == 0)
+    }
+
     /// Makes the request that is sent first, and what it takes to send it again, if that is
     /// possible.
     #[inline]
-    fn prepare<Req>(&self, plan: Plan, request: Req) -> Prepared<S, R, T, Req>
+    fn keep<Req>(&self, request: Req, may_hedge: bool) -> (R::Request, Option<R::Kept>)
     where
-        R: Repeat<Req> + Clone,
-        S: Service<R::Request>,
-        T: Target<S>,
-        T::Service: Service<R::Request, Response = S::Response>,
+        R: Repeat<Req>,
     {
-        if plan.hedges() == 0 {
-            return (self.repeat.once(request), None);
-        }
-        let context = watertight_core::Context::current();
-        // Somebody further up repeats already: one extra attempt here for each of those would
-        // multiply.
-        if context.upstream_attempt > 0 {
+        if !may_hedge {
             return (self.repeat.once(request), None);
         }
         let (request, kept) = self.repeat.keep(request);
-        // A request may be kept only for the case that it never reached the service.
-        let kept = kept.filter(|kept| self.repeat.allows(kept, &LATE));
-        let hedges = kept.map(|kept| {
-            let target = (plan.mode() == Mode::Enforce).then(|| self.target.service(&self.inner));
-            Hedges::new(plan, context, self.repeat.clone(), kept, target)
-        });
-        (request, hedges)
+        // It may be kept only for the case that it never reached the service.
+        (request, kept.filter(|kept| self.repeat.allows(kept, &LATE)))
     }
 }
 
@@ -95,18 +88,18 @@ where
     fn call(&mut self, request: Req) -> Self::Future {
         let plan = self.shared.plan();
         if plan.mode() == Mode::Off {
-            let request = self.repeat.once(request);
-            return ResponseFuture::new(
-                self.inner.call(request),
-                self.classify.clone(),
-                None,
-                None,
-            );
+            let primary = self.inner.call(self.repeat.once(request));
+            return ResponseFuture::new(primary, self.classify.clone(), None, None);
         }
-        let mut call = HedgeCall::begin(self.shared.way(), plan);
-        let (request, hedges) = self.prepare(plan, request);
-        let primary = self.inner.call(request);
-        call.inside = false;
+        let context = Self::may_hedge(plan);
+        let (request, kept) = self.keep(request, context.is_some());
+        let way = self.shared.way();
+        let (call, primary) = HedgeCall::begin(way, plan, || self.inner.call(request));
+        // All that is large is made here, where it is to stay.
+        let hedges = kept.zip(context).map(|(kept, context)| {
+            let target = (plan.mode() == Mode::Enforce).then(|| self.target.service(&self.inner));
+            Hedges::new(plan.hedges(), context, self.repeat.clone(), kept, target)
+        });
         ResponseFuture::new(primary, self.classify.clone(), Some(call), hedges)
     }
 }

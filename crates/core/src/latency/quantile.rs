@@ -45,9 +45,19 @@ impl Quantile {
     /// Records what a call took. One that ended before others that are recorded already counts as
     /// much as it would have by now.
     pub fn record(&self, value: Duration, now: Instant) {
+        self.record_all([value], now);
+    }
+
+    /// [Records](Self::record) what many calls took, and returns how many they were.
+    pub fn record_all(&self, values: impl IntoIterator<Item = Duration>, now: Instant) -> u64 {
         let moment = self.decay.at(now);
         self.tidy(moment.epoch);
-        self.buckets[bucket_of(value)].add(moment);
+        let mut count = 0;
+        for value in values {
+            self.buckets[bucket_of(value)].add(moment);
+            count += 1;
+        }
+        count
     }
 
     /// Returns the duration that a share `p` of the recent ones does not exceed: the shortest of
