@@ -52,7 +52,9 @@ mod tests {
     use bytes::Bytes;
     use http::Request;
     use http_body_util::Empty;
-    use watertight_core::{AtResponse, ErrorsAreFailures, Never, Repeat, Unnoted};
+    use watertight_core::{
+        AtResponse, ErrorsAreFailures, Failure, FailureKind, Never, Repeat, Unnoted,
+    };
 
     use super::*;
 
@@ -128,7 +130,9 @@ mod tests {
     /// Whether a POST may be repeated.
     fn repeats_a_post(repeat: &HttpRepeat) -> bool {
         let request = Request::post("/").body(Empty::<Bytes>::new()).unwrap();
-        repeat.keep(request).1.is_some()
+        let kept = repeat.keep(request).1.unwrap();
+        let failure = Failure::new(FailureKind::Server);
+        Repeat::<Request<Empty<Bytes>>>::allows(repeat, &kept, &failure)
     }
 
     #[test]

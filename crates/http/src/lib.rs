@@ -42,6 +42,13 @@
 //! their pages have the tables. Both take a [`Rejection`](watertight_core::Rejection) for what it
 //! says, and a connection that was refused for a request that can be sent again.
 //!
+//! # Sending again
+//!
+//! [`HttpRepeat`] says which requests a retry or a hedge may send twice, and how their bodies are
+//! replayed. [`HttpNotes`] marks the answers of which a retry layer has had enough, and reads such
+//! marks. [`InboundLayer`], in a server, lets the layers below know that a request is a retry
+//! already, so that retries of retries do not pile up.
+//!
 //! # When a call is over
 //!
 //! By default it is over at the head of the response. With [`AtBodyEnd`], which `.grpc()` sets, it
@@ -74,7 +81,7 @@
 //!
 //! # Context
 //!
-//! [`ScopedBody`] takes a [`Context`](watertight_core::Context) into the body of a response.
+//! [`InboundLayer`] sets it from what a request says. [`ScopedBody`] takes a [`Context`](watertight_core::Context) into the body of a response.
 
 mod attempt;
 mod body_end;

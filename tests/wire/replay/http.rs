@@ -1,19 +1,19 @@
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::routing::put;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap};
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tower::ServiceExt;
-use watertight_core::{BoxError, Context};
-use watertight_http::{HttpRepeat, InboundLayer, ReplayBody};
+use watertight_core::{BoxError, Classify, Context, FailureKind, Repeat};
+use watertight_http::{HttpClassifier, HttpRepeat, InboundLayer, ReplayBody};
 
 use super::again::Again;
 use crate::server::{Server, bounded};
@@ -39,7 +39,8 @@ impl Upstream {
 
     async fn serve(&self) -> Server {
         let router = Router::new()
-            .route("/", put(upload))
+            .route("/", put(upload).post(upload))
+            .layer(DefaultBodyLimit::disable())
             .with_state(self.clone())
             .layer(InboundLayer::new());
         web::axum(router).await
@@ -152,6 +153,43 @@ async fn a_body_beyond_the_cap_is_sent_once_and_whole() {
         assert_eq!((status, &*text), (StatusCode::SERVICE_UNAVAILABLE, "later"));
         assert_eq!(upstream.take(), [(None, 200_000, 0)]);
         assert_eq!(repeat.kept_bytes(), 0);
+    })
+    .await;
+}
+
+/// Nothing is kept of such a body, and nothing was read of it.
+#[tokio::test]
+async fn a_post_that_found_nobody_is_sent_again_however_long_it_is() {
+    bounded(async {
+        let gone = Upstream::default().serve().await;
+        let nowhere = gone.uri("/");
+        gone.stop().await;
+        let upstream = Upstream::default();
+        let server = upstream.serve().await;
+        let (repeat, classifier) = (HttpRepeat::new(), HttpClassifier::new());
+        let client: Client<HttpConnector, ReplayBody<Full<Bytes>>> =
+            Client::builder(TokioExecutor::new()).build_http();
+        let body = Full::new(Bytes::from(vec![7; 1_000_000]));
+        let post = Request::post(nowhere).body(body).unwrap();
+
+        let (post, kept) = repeat.keep(post);
+        let kept = kept.unwrap();
+        let error: BoxError = client.request(post).await.unwrap_err().into();
+        let outcome = Classify::<Response<()>>::classify(&classifier, Err(&*error));
+        let failure = outcome.as_failure().unwrap();
+        assert_eq!(failure.kind, FailureKind::Connect);
+        assert!(repeat.allows(&kept, failure));
+        let mut again = repeat.again(&kept).unwrap();
+        *again.uri_mut() = server.uri("/").parse().unwrap();
+        let answer = client.request(again).await.unwrap();
+
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(
+            upstream.take(),
+            [(Some("1000000".to_owned()), 1_000_000, 1)]
+        );
+        assert_eq!(repeat.kept_bytes(), 0);
+        assert!(!repeat.allows(&kept, failure), "it was read");
     })
     .await;
 }

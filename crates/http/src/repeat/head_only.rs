@@ -1,12 +1,15 @@
 use http::Request;
 use http_body::Body;
-use watertight_core::Repeat;
+use watertight_core::{Failure, Repeat};
 
 use super::HttpRepeat;
 use super::kept::KeptHead;
 use crate::attempt::carry_on;
 
-/// [`HttpRepeat`] for requests without a body. Made by [`head_only`](HttpRepeat::head_only).
+/// [`HttpRepeat`] for requests without a body, whose type stays the same. Made by
+/// [`head_only`](HttpRepeat::head_only).
+///
+/// A request with a body is not repeated.
 #[derive(Clone, Debug)]
 pub struct HeadOnly {
     repeat: HttpRepeat,
@@ -28,9 +31,14 @@ where
     fn keep(&self, request: Request<B>) -> (Request<B>, Option<KeptHeadOnly>) {
         let (mut head, body) = request.into_parts();
         carry_on(&mut head.headers);
-        let is_kept = body.is_end_stream() && self.repeat.allows(&head);
-        let kept = is_kept.then(|| KeptHeadOnly(KeptHead::new(&head)));
+        let is_safe = self.repeat.is_safe(&head);
+        let is_kept = body.is_end_stream();
+        let kept = is_kept.then(|| KeptHeadOnly(KeptHead::new(&head, is_safe)));
         (Request::from_parts(head, body), kept)
+    }
+
+    fn allows(&self, kept: &KeptHeadOnly, failure: &Failure) -> bool {
+        kept.0.allows(failure)
     }
 
     fn again(&self, kept: &KeptHeadOnly) -> Option<Request<B>> {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, header, request};
 use http_body::Body;
-use watertight_core::{BoxError, Repeat};
+use watertight_core::{BoxError, Failure, Repeat};
 
 use super::kept::{KeptHead, KeptRequest};
 use super::rules::Rules;
@@ -11,7 +11,69 @@ use super::{HeadOnly, SameBody};
 use crate::attempt::carry_on;
 use crate::replay::{Limits, ReplayBody, Total, keep};
 
-/// Sends requests of HTTP again, with their bodies.
+/// Sends requests of HTTP again, with their bodies. What `.http()` and `.grpc()` set.
+///
+/// # Which requests
+///
+/// | request | is sent again |
+/// | --- | --- |
+/// | GET, HEAD, OPTIONS, TRACE, PUT, DELETE: safe or idempotent by RFC 9110 | after any failure that is worth it |
+/// | with an `Idempotency-Key`, or with the key of the [`Context`](watertight_core::Context) | so too |
+/// | that [`methods`](Self::methods) or [`also`](Self::also) pick, or any with [`all`](Self::all) | so too |
+/// | any other | after a [`Connect`](watertight_core::FailureKind::Connect) failure alone, which never reached the service |
+///
+/// The key of a context is not written into the request: that is for the layer that sets it.
+///
+/// # Bodies
+///
+/// The first attempt streams the body through as it comes, and what it has read is kept, without a
+/// copy. Each further attempt has that first, and then goes on with the body itself: an attempt may
+/// start before the one before it has read everything, and any number may read at the same time.
+/// Trailers are sent again too. `Content-Length` is that of the body in every attempt.
+///
+/// A request is sent no more once more than [`body`](Self::body) bytes of it have been read, or as
+/// much is kept of all together as [`total`](Self::total) says. Then nothing more is kept of it: the
+/// attempt that is furthest on goes on alone, and what was kept is dropped. Others that still read
+/// end with [`ReplayError::Overtaken`](crate::ReplayError::Overtaken). A chunk of less than 64 bytes
+/// counts as that many. Nothing is kept of a body that says that it is longer; as long as it has not
+/// been read at all it can be sent again all the same.
+///
+/// When the body itself breaks off, every attempt does, with the same error, and there is no
+/// further one.
+///
+/// # Requests
+///
+/// Every attempt has the method, target, headers and extensions of the first. From the second on it
+/// says which it is: `x-retry-attempt: 1`, or `grpc-previous-rpc-attempts: 1` over gRPC, counted on
+/// from what the request came with. A request that is made for the sake of a retry, by
+/// [`InboundLayer`](crate::InboundLayer), says so from the first on.
+///
+/// `Expect: 100-continue` is sent again with the other headers. The body of such a request is not
+/// touched before an attempt reads it, so that nobody asks the client to go on before the service
+/// has; if the service says no at once, the next attempt starts with all of it. Of other requests
+/// whose length is known the first chunk is read as soon as they are kept: if it is the only one,
+/// no more is needed than that chunk.
+///
+/// # The type of the request
+///
+/// What goes down is a `Request<ReplayBody<B>>`. hyper's clients take any body; where the host
+/// fixes its type, [`same_body`](Self::same_body) keeps it.
+///
+/// ```
+/// use http::Method;
+/// use watertight_http::HttpRepeat;
+///
+/// let repeat = HttpRepeat::new()
+///     .methods([Method::PATCH])
+///     .also(|head| head.uri.path() == "/search")
+///     .body(256 * 1024);
+/// assert_eq!(repeat.kept_bytes(), 0);
+/// ```
+///
+/// # Sharing
+///
+/// Clones share the total. Its settings are made before the first clone: a setting makes a rule of
+/// its own.
 #[derive(Clone, Debug)]
 pub struct HttpRepeat {
     settings: Arc<Settings>,
@@ -32,14 +94,18 @@ impl HttpRepeat {
     /// is kept of one.
     pub const TOTAL: usize = 16 * 1024 * 1024;
 
-    /// Repeats the requests that may be sent twice without harm.
+    /// Repeats the requests that may be sent twice without harm by what RFC 9110 says.
     #[must_use]
     pub fn new() -> Self {
         Self::with(Rules::new())
     }
 
-    /// Repeats any request. Over gRPC, where all are POST, which answers are worth a retry is said
-    /// by their codes.
+    /// Repeats any request.
+    ///
+    /// This is for gRPC, where all are POST and nothing in a request says whether it is idempotent:
+    /// as in the service configs of gRPC, the status of the answer decides, and whoever puts a layer
+    /// that repeats in front of a service says by it that its methods bear that. Where some do not,
+    /// name those that do: `HttpRepeat::new().also(|head| head.uri.path() == "/shop.Catalog/Find")`.
     #[must_use]
     pub fn all() -> Self {
         Self::with(Rules::All)
@@ -55,7 +121,8 @@ impl HttpRepeat {
         }
     }
 
-    /// Sets how many bytes are kept of one body. Default: [`BODY`](Self::BODY).
+    /// Sets how many bytes are kept of one body. Default: [`BODY`](Self::BODY). With 0 a body is
+    /// sent again as long as nothing of it was read.
     #[must_use]
     pub fn body(mut self, bytes: usize) -> Self {
         self.settings_mut().limits.body = bytes;
@@ -83,13 +150,22 @@ impl HttpRepeat {
         self
     }
 
-    /// Keeps the type of the bodies.
+    /// Keeps the type of the bodies, by making what is sent one of them, for hosts that fix it:
+    ///
+    /// | host | |
+    /// | --- | --- |
+    /// | axum | `HttpRepeat::new().same_body(axum::body::Body::new)` |
+    /// | tonic | `HttpRepeat::all().same_body(tonic::body::Body::new)` |
+    /// | reqwest | `HttpRepeat::new().same_body(reqwest::Body::wrap)` |
+    ///
+    /// What is sent once, or has no content, is not wrapped.
     #[must_use]
     pub const fn same_body<B>(self, wrap: fn(ReplayBody<B>) -> B) -> SameBody<B> {
         SameBody::new(self, wrap)
     }
 
-    /// Keeps the heads alone.
+    /// Keeps the heads alone: repeats requests without a body, whose type may be any that has a
+    /// [`Default`] without content.
     #[must_use]
     pub const fn head_only(self) -> HeadOnly {
         HeadOnly::new(self)
@@ -105,7 +181,8 @@ impl HttpRepeat {
         Arc::make_mut(&mut self.settings)
     }
 
-    pub(super) fn allows(&self, head: &request::Parts) -> bool {
+    /// Whether a request may be sent again though it may have reached the service.
+    pub(super) fn is_safe(&self, head: &request::Parts) -> bool {
         self.settings.rules.allow(head)
     }
 }
@@ -127,17 +204,19 @@ where
     fn keep(&self, request: Request<B>) -> (Self::Request, Option<KeptRequest<B>>) {
         let (mut head, body) = request.into_parts();
         carry_on(&mut head.headers);
-        if !self.allows(&head) {
-            return (Request::from_parts(head, ReplayBody::once(body)), None);
-        }
+        let is_safe = self.is_safe(&head);
         // To poll the body of such a request is to ask the client for it.
         let look = !head.headers.contains_key(header::EXPECT);
         let (sent, kept) = keep(body, &self.settings.limits, look);
         let kept = kept.map(|body| KeptRequest {
-            head: KeptHead::new(&head),
+            head: KeptHead::new(&head, is_safe),
             body,
         });
         (Request::from_parts(head, sent), kept)
+    }
+
+    fn allows(&self, kept: &KeptRequest<B>, failure: &Failure) -> bool {
+        kept.allows(failure)
     }
 
     fn again(&self, kept: &KeptRequest<B>) -> Option<Self::Request> {
@@ -157,7 +236,7 @@ where
 #[cfg(test)]
 mod tests {
     use http_body_util::{BodyExt, Empty, Full};
-    use watertight_core::{Context, IdempotencyKey};
+    use watertight_core::{Context, FailureKind, IdempotencyKey};
 
     use super::*;
 
@@ -167,7 +246,16 @@ mod tests {
     }
 
     fn repeats(repeat: &HttpRepeat, request: Request<Full<Bytes>>) -> bool {
-        repeat.keep(request).1.is_some()
+        repeats_after(FailureKind::Server, repeat, request)
+    }
+
+    fn repeats_after(
+        kind: FailureKind,
+        repeat: &HttpRepeat,
+        request: Request<Full<Bytes>>,
+    ) -> bool {
+        let (_, kept) = repeat.keep(request);
+        kept.is_some_and(|kept| repeat.allows(&kept, &Failure::new(kind)))
     }
 
     #[test]
@@ -204,8 +292,27 @@ mod tests {
         assert!(repeats(&HttpRepeat::new(), keyed));
         let (sent, kept) = context.enter(|| HttpRepeat::new().keep(request(Method::POST)));
 
-        assert!(kept.is_some());
+        let kept = kept.unwrap();
+        assert!(HttpRepeat::new().allows(&kept, &Failure::new(FailureKind::Server)));
         assert!(!sent.headers().contains_key("idempotency-key"));
+    }
+
+    #[test]
+    fn repeats_anything_that_never_reached_the_service() {
+        let repeat = HttpRepeat::new();
+        let long = request(Method::POST).map(|_| Full::from(vec![0; 1 << 20]));
+
+        assert!(repeats_after(
+            FailureKind::Connect,
+            &repeat,
+            request(Method::POST)
+        ));
+        assert!(repeats_after(FailureKind::Connect, &repeat, long));
+        assert!(!repeats_after(
+            FailureKind::Timeout,
+            &repeat,
+            request(Method::POST)
+        ));
     }
 
     #[test]
@@ -280,7 +387,10 @@ mod tests {
         let (_, kept) = repeat.keep(request(Method::PUT).map(|_| Full::from(vec![0; 1000])));
         let (_, lost) = repeat.keep(request(Method::PUT).map(|_| Full::from(vec![0; 1001])));
 
-        assert!(kept.is_some() && lost.is_none());
+        let server = Failure::new(FailureKind::Server);
+        assert!(repeat.allows(kept.as_ref().unwrap(), &server));
+        // It has not been read yet.
+        assert!(repeat.allows(&lost.unwrap(), &server));
         assert_eq!(repeat.kept_bytes(), 1000);
         drop(kept);
         assert_eq!(repeat.kept_bytes(), 0);
@@ -296,12 +406,13 @@ mod tests {
 
         assert_eq!(again.headers()["x-retry-attempt"], "1");
         assert!(repeat.keep(request(Method::PUT)).1.is_none());
-        assert!(
-            repeat
-                .keep(request(Method::POST).map(|_| Full::<Bytes>::default()))
-                .1
-                .is_none()
-        );
+        let (_, kept) = repeat.keep(request(Method::POST).map(|_| Full::<Bytes>::default()));
+        let allows = |kind| {
+            let kept = kept.as_ref().unwrap();
+            Repeat::<Request<Full<Bytes>>>::allows(&repeat, kept, &Failure::new(kind))
+        };
+        assert!(allows(FailureKind::Connect));
+        assert!(!allows(FailureKind::Server));
     }
 
     #[tokio::test]

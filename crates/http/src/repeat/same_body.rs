@@ -3,7 +3,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::Request;
 use http_body::Body;
-use watertight_core::{BoxError, Repeat};
+use watertight_core::{BoxError, Failure, Repeat};
 
 use super::{HttpRepeat, KeptRequest};
 use crate::attempt::carry_on;
@@ -34,6 +34,10 @@ where
         let (request, kept) = self.repeat.keep(request);
         let wrap = |body: ReplayBody<B>| body.into_once().unwrap_or_else(self.wrap);
         (request.map(wrap), kept)
+    }
+
+    fn allows(&self, kept: &KeptRequest<B>, failure: &Failure) -> bool {
+        kept.allows(failure)
     }
 
     fn again(&self, kept: &KeptRequest<B>) -> Option<Request<B>> {

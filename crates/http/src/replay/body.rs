@@ -10,7 +10,11 @@ use watertight_core::BoxError;
 use super::limits::Room;
 use super::shared::{Reader, Rewind};
 
-/// A body that can be sent again. Made by [`HttpRepeat`](crate::HttpRepeat).
+/// A body that can be sent again. Made by [`HttpRepeat`](crate::HttpRepeat), whose page says how.
+///
+/// Copies of one body may be read at the same time, each in a task of its own; whichever has had all
+/// that is kept goes on with the body itself, for all. Its errors are those of the body, or a
+/// [`ReplayError`](crate::ReplayError).
 #[pin_project]
 pub struct ReplayBody<B> {
     #[pin]
@@ -120,6 +124,14 @@ pub(crate) enum KeptBody<B> {
 }
 
 impl<B> KeptBody<B> {
+    /// Whether the body can be sent once more.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        match self {
+            Self::Empty | Self::Whole { .. } => true,
+            Self::Shared(rewind) => rewind.is_repeatable(),
+        }
+    }
+
     /// Returns the body from its start once more, unless not all of it is kept.
     pub(crate) fn again(&self) -> Option<ReplayBody<B>> {
         match self {

@@ -7,10 +7,11 @@ use watertight_core::BoxError;
 use super::ReplayError;
 use super::body::{KeptBody, ReplayBody};
 use super::limits::{Limits, Room};
-use super::shared::Rewind;
+use super::shared::{Rewind, Source};
 use super::tape::{Rest, Tape};
 
-/// Makes a body that can be sent again, unless it is known to be larger than what may be kept.
+/// Makes a body that can be sent again: one that is known to be larger than what may be kept as long
+/// as nothing of it was read, any other as long as all of it is kept.
 ///
 /// With `look` a body of known length is polled, once: what is all in memory needs no more than
 /// that. A body that nobody has asked for yet stays untouched without it.
@@ -24,7 +25,7 @@ where
     }
     let hint = body.size_hint();
     if hint.lower() > limits.body as u64 {
-        return (ReplayBody::once(body), None);
+        return share(Box::pin(body), Tape::new(limits.nothing(), hint));
     }
     let mut source = Box::pin(body);
     let seen = if look && hint.exact().is_some() {
@@ -46,14 +47,17 @@ where
         Poll::Pending => None,
     };
     let mut tape = Tape::new(limits.clone(), rest.hint);
-    let first = tape.start();
     match polled {
-        Some(Ok(frame)) => drop(tape.record(frame, rest)),
+        Some(Ok(frame)) => tape.begin(frame, rest),
         Some(Err(error)) => tape.fail(ReplayError::Source(error.into().into())),
-        None => tape.park(),
+        None => {}
     }
-    let rewind = Rewind::new(source, tape);
-    let reader = rewind.reader_of(first);
+    share(source, tape)
+}
+
+/// Makes a body that its readers share.
+fn share<B>(source: Source<B>, tape: Tape) -> (ReplayBody<B>, Option<KeptBody<B>>) {
+    let (reader, rewind) = Rewind::share(source, tape);
     (ReplayBody::shared(reader), Some(KeptBody::Shared(rewind)))
 }
 
@@ -119,15 +123,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_known_to_be_too_long_is_not_kept_from_the_start() {
+    async fn what_is_known_to_be_too_long_is_never_kept() {
         let limits = limits(100, 1000);
-        let (source, control) = script([Step::Data(101)], true);
+        let (source, control) = script([Step::Data(70), Step::Data(31)], true);
 
         let (sent, kept) = keep(source, &limits, true);
-
-        assert!(kept.is_none());
+        let kept = kept.unwrap();
         assert_eq!(control.polls(), 0);
-        assert_eq!(read(sent).await, bytes(0, 101));
+        // Nobody has read it yet: it may well be sent again.
+        drop(sent);
+        let mut sent = kept.again().unwrap();
+        assert_eq!(sent.size_hint().exact(), Some(101));
+        let first = sent.frame().await.unwrap().unwrap();
+
+        assert_eq!(first.into_data().unwrap(), bytes(0, 70));
+        assert!(kept.again().is_none());
+        assert_eq!(limits.total.kept(), 0);
+        assert_eq!(read(sent).await, bytes(70, 31));
     }
 
     #[tokio::test]

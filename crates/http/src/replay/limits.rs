@@ -9,6 +9,16 @@ pub(crate) struct Limits {
     pub(crate) total: Arc<Total>,
 }
 
+impl Limits {
+    /// The same for a body of which nothing is kept.
+    pub(super) fn nothing(&self) -> Self {
+        Self {
+            body: 0,
+            total: Arc::clone(&self.total),
+        }
+    }
+}
+
 /// The bytes that are kept of all bodies together.
 #[derive(Debug)]
 pub(crate) struct Total {

@@ -11,7 +11,7 @@ use super::readers::Wait;
 use super::tape::{Next, Rest, Tape};
 
 type Polled = Poll<Option<Result<Frame<Bytes>, ReplayError>>>;
-type Source<B> = Pin<Box<B>>;
+pub(super) type Source<B> = Pin<Box<B>>;
 
 /// A body that several readers share, each from its start.
 #[derive(Debug)]
@@ -83,30 +83,35 @@ impl<B> Shared<B> {
 pub(crate) struct Rewind<B>(Arc<Shared<B>>);
 
 impl<B> Rewind<B> {
-    /// Shares a source by way of its tape.
-    pub(super) fn new(source: Source<B>, tape: Tape) -> Self {
+    /// Shares a source by way of its tape, and returns its first reader as well.
+    pub(super) fn share(source: Source<B>, tape: Tape) -> (Reader<B>, Self) {
         let board = Arc::new(Board {
             tape: Mutex::new(tape),
         });
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             waker: Waker::from(Arc::clone(&board)),
             board,
             source: Mutex::new(Some(source)),
-        }))
+        });
+        let first = Reader {
+            shared: Arc::clone(&shared),
+            number: Tape::FIRST,
+        };
+        (first, Self(shared))
     }
 
-    /// Returns a reader of the body from its start, unless not all of it is kept.
+    /// Whether there may be more readers: all that was read is kept.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.0.board.tape().is_repeatable()
+    }
+
+    /// Returns a reader of the body from its start, if there may be more.
     pub(super) fn reader(&self) -> Option<Reader<B>> {
         let number = self.0.board.tape().add()?;
-        Some(self.reader_of(number))
-    }
-
-    /// Returns the reader that the tape knows by `number`.
-    pub(super) fn reader_of(&self, number: usize) -> Reader<B> {
-        Reader {
+        Some(Reader {
             shared: Arc::clone(&self.0),
             number,
-        }
+        })
     }
 
     /// Cuts the readers off that there are.
@@ -301,20 +306,20 @@ mod tests {
         task.enter(|cx, reader| reader.poll_frame(cx))
     }
 
-    fn share<B: Body>(source: B) -> Rewind<B> {
+    fn share<B: Body>(source: B) -> (Reader<B>, Rewind<B>) {
         let limits = Limits {
             body: 1 << 16,
             total: Arc::new(Total::new(1 << 20)),
         };
         let tape = Tape::new(limits, source.size_hint());
-        Rewind::new(Box::pin(source), tape)
+        Rewind::share(Box::pin(source), tape)
     }
 
     /// Two readers of a source.
     fn two(steps: impl IntoIterator<Item = Step>) -> (Rewind<Script>, [Task<Script>; 2], Control) {
         let (source, control) = script(steps, false);
-        let rewind = share(source);
-        let readers = [(); 2].map(|()| task(rewind.reader().unwrap()));
+        let (first, rewind) = share(source);
+        let readers = [first, rewind.reader().unwrap()].map(task);
         (rewind, readers, control)
     }
 
@@ -413,12 +418,12 @@ mod tests {
     fn who_came_while_another_drove_is_woken_when_that_is_over() {
         for gives in [true, false] {
             let other = Arc::new(OnceLock::new());
-            let rewind = share(Meeting {
+            let (first, rewind) = share(Meeting {
                 other: Arc::clone(&other),
                 left: 1,
                 gives,
             });
-            let mut first = task(rewind.reader().unwrap());
+            let mut first = task(first);
             let second = Mutex::new(task(rewind.reader().unwrap()));
             assert!(other.set(second).is_ok());
 
@@ -479,10 +484,10 @@ mod tests {
     #[test]
     fn readers_that_go_leave_their_places_to_others() {
         let (source, _control) = script([Step::Data(9)], false);
-        let rewind = share(source);
+        let (_first, rewind) = share(source);
 
         for _ in 0..100 {
-            assert_eq!(rewind.reader().unwrap().number, 0);
+            assert_eq!(rewind.reader().unwrap().number, 1);
         }
     }
 
@@ -510,8 +515,9 @@ mod tests {
 
         for _ in 0..20 {
             let (source, control) = script([Step::Data(10), Step::Wait].repeat(STEPS), false);
-            let rewind = share(source);
-            let readers = [(); 3].map(|()| rewind.reader().unwrap());
+            let (first, rewind) = share(source);
+            let more = || rewind.reader().unwrap();
+            let readers = [first, more(), more()];
 
             thread::scope(|scope| {
                 let reads = readers.map(|reader| scope.spawn(move || read(&reader)));

@@ -63,25 +63,23 @@ pub(super) struct Rest {
 }
 
 impl Tape {
-    /// Starts the tape of a source, without any reader.
+    /// The number of the reader that there is from the beginning.
+    pub(super) const FIRST: usize = 0;
+
+    /// Starts the tape of a source.
     pub(super) fn new(limits: Limits, rest: SizeHint) -> Self {
+        let mut readers = Readers::default();
+        readers.add();
         Self {
             chunks: VecDeque::new(),
             dropped: 0,
             room: Room::new(limits),
             rest,
             end: None,
-            readers: Readers::default(),
+            readers,
             driver: None,
             repeatable: true,
         }
-    }
-
-    /// Adds the first reader, which drives at once.
-    pub(super) fn start(&mut self) -> usize {
-        let first = self.readers.add();
-        self.driver = Some(first);
-        first
     }
 
     /// Adds a reader at the start, if all is kept.
@@ -113,6 +111,10 @@ impl Tape {
     /// Whether anybody may want what the source still has.
     pub(super) fn needs_source(&self) -> bool {
         self.end.is_none() && (self.repeatable || self.readers.live().next().is_some())
+    }
+
+    pub(super) const fn is_repeatable(&self) -> bool {
+        self.repeatable
     }
 
     pub(super) const fn is_driven(&self) -> bool {
@@ -178,6 +180,12 @@ impl Tape {
         if let Some(driver) = self.driver.take() {
             self.readers.wait_no_more(driver);
         }
+    }
+
+    /// Records what came before anybody read, as if the first reader had driven.
+    pub(super) fn begin(&mut self, frame: Frame<Bytes>, rest: Rest) {
+        self.driver = Some(Self::FIRST);
+        self.record(frame, rest);
     }
 
     /// Records what came from the source. What only its driver is to see is returned: an empty
