@@ -81,7 +81,8 @@
 //!
 //! # Context
 //!
-//! [`InboundLayer`] sets it from what a request says. [`ScopedBody`] takes a [`Context`](watertight_core::Context) into the body of a response.
+//! [`InboundLayer`] sets a [`Context`](watertight_core::Context) from what a request says, and
+//! [`ScopedBody`] takes one into the body of a response.
 
 mod attempt;
 mod body_end;

@@ -72,8 +72,7 @@ use crate::replay::{Limits, ReplayBody, Total, keep};
 ///
 /// # Sharing
 ///
-/// Clones share the total. Its settings are made before the first clone: a setting makes a rule of
-/// its own.
+/// Clones share one total, until one is given its own by [`total`](Self::total).
 #[derive(Clone, Debug)]
 pub struct HttpRepeat {
     settings: Arc<Settings>,
