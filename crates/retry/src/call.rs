@@ -47,6 +47,16 @@ impl Call for Unmade<'_> {
     }
 }
 
+/// What is kept of a request, with the rule by which it is repeated.
+pub(crate) trait Keeps<Req> {
+    /// Whether it may be sent again after `failure`.
+    fn allows(&self, failure: &Failure) -> bool;
+
+    /// Ends what is still under way of the attempts that were made, and makes the request once more,
+    /// if that is possible.
+    fn again(&self) -> Option<Req>;
+}
+
 /// A call that a retry layer follows: what it has done, and what it owes the budget.
 #[derive(Debug)]
 pub(crate) struct RetryCall {
@@ -121,14 +131,14 @@ impl RetryCall {
     }
 
     /// Decides about another attempt after `failure`: how long to wait for it, and the request that
-    /// `again` makes. The decision is paid for.
+    /// it sends. The decision is paid for.
     pub(crate) fn weigh<Req>(
         &mut self,
         failure: &Failure,
         is_marked: bool,
-        again: impl FnOnce() -> Option<Req>,
+        kept: &impl Keeps<Req>,
     ) -> Result<(Duration, Req), GiveUp> {
-        let weighed = self.consider(failure, is_marked, again);
+        let weighed = self.consider(failure, is_marked, kept);
         if let Err(why) = &weighed {
             self.machine().counts.gave_up(*why);
         }
@@ -139,7 +149,7 @@ impl RetryCall {
         &mut self,
         failure: &Failure,
         is_marked: bool,
-        again: impl FnOnce() -> Option<Req>,
+        kept: &impl Keeps<Req>,
     ) -> Result<(Duration, Req), GiveUp> {
         self.budget.extra_ended();
         if !failure.retryable {
@@ -157,8 +167,7 @@ impl RetryCall {
         let now = LazyCell::new(Instant::now);
         self.course.check_attempts(&config)?;
         let delay = self.course.delay(failure, &config, typical, || *now)?;
-        let request = again().ok_or(GiveUp::NotRepeatable)?;
-        self.pay(failure, config.mode, || *now)?;
+        let request = self.pay(failure, kept, config.mode, || *now)?;
         Ok((delay, request))
     }
 
@@ -170,10 +179,7 @@ impl RetryCall {
 
     /// Asks for fresh credentials, where that has not been done for this call, and for the request
     /// that is sent with them.
-    pub(crate) fn refresh<Req>(
-        &mut self,
-        again: impl FnOnce(&Failure) -> Option<Req>,
-    ) -> Option<(Refreshing, Req)> {
+    pub(crate) fn refresh<Req>(&mut self, kept: &impl Keeps<Req>) -> Option<(Refreshing, Req)> {
         if !self.course.refresh_once() {
             return None;
         }
@@ -183,34 +189,47 @@ impl RetryCall {
         self.course
             .check_time(Duration::ZERO, &config, typical, Instant::now)
             .ok()?;
-        let refused = Failure::new(FailureKind::Client);
-        let request = again(&refused)?;
         self.budget.extra_ended();
-        if let Err(why) = self.pay(&refused, config.mode, Instant::now) {
-            self.machine().counts.gave_up(why);
-            return None;
+        let refused = Failure::new(FailureKind::Client);
+        match self.pay(&refused, kept, config.mode, Instant::now) {
+            Ok(request) => {
+                let refresh = self.machine().refresh.as_ref()?;
+                Some((refresh.after(self.credentials), request))
+            }
+            Err(why) => {
+                self.machine().counts.gave_up(why);
+                None
+            }
         }
-        let refresh = self.machine().refresh.as_ref()?;
-        Some((refresh.after(self.credentials), request))
     }
 
-    fn pay(
+    /// Pays for another attempt, and makes its request. That comes last: the attempt before it is
+    /// then over for good.
+    fn pay<Req>(
         &mut self,
         failure: &Failure,
+        kept: &impl Keeps<Req>,
         mode: Mode,
         now: impl Fn() -> Instant,
-    ) -> Result<(), GiveUp> {
+    ) -> Result<Req, GiveUp> {
+        if !kept.allows(failure) {
+            return Err(GiveUp::NotRepeatable);
+        }
         if !self.budget.withdraw(failure, &now) {
             self.machine().budget_exhausted(now());
             return Err(GiveUp::Budget);
         }
-        if mode == Mode::Enforce {
-            return Ok(());
+        if mode != Mode::Enforce {
+            // The budget moves as if the attempt were made.
+            self.budget.sent();
+            self.budget.extra_ended();
+            return Err(GiveUp::Shadow);
         }
-        // The budget moves as if the attempt were made.
-        self.budget.sent();
-        self.budget.extra_ended();
-        Err(GiveUp::Shadow)
+        let request = kept.again();
+        if request.is_none() {
+            self.budget.give_back();
+        }
+        request.ok_or(GiveUp::NotRepeatable)
     }
 
     /// Whether an answer that is to be retried has to be held, since the retry may yet be dropped.

@@ -7,7 +7,7 @@ use watertight_core::{
     RetriesExhausted, Scoped, Signs, fail_on_panic, judge,
 };
 
-use crate::call::RetryCall;
+use crate::call::{Keeps, RetryCall};
 use crate::counts::Count;
 use crate::give_up::GiveUp;
 use crate::letters::Exhausted;
@@ -27,6 +27,25 @@ struct Again<S, K> {
     service: S,
     /// `None` once no repeat is possible any more.
     kept: Option<K>,
+}
+
+/// What is kept of a request, if anything, and the rule by which it is repeated.
+struct Kept<'a, Req, R: Repeat<Req>> {
+    repeat: &'a R,
+    kept: Option<&'a R::Kept>,
+}
+
+impl<Req, R: Repeat<Req>> Keeps<R::Request> for Kept<'_, Req, R> {
+    fn allows(&self, failure: &Failure) -> bool {
+        self.kept
+            .is_some_and(|kept| self.repeat.allows(kept, failure))
+    }
+
+    fn again(&self) -> Option<R::Request> {
+        let kept = self.kept?;
+        self.repeat.cut_off(kept);
+        self.repeat.again(kept)
+    }
 }
 
 /// A call between its attempts: what is known of it, and what it takes to go on.
@@ -124,20 +143,16 @@ where
         if !outcome.is_failure() {
             call.answered();
         }
-        let (tools, kept) = (&self.tools, self.again.as_ref());
-        let make = |failure: &Failure| {
-            let kept = kept?.kept.as_ref()?;
-            if !tools.repeat.allows(kept, failure) {
-                return None;
-            }
-            tools.repeat.cut_off(kept);
-            tools.repeat.again(kept)
+        let tools = &self.tools;
+        let kept = Kept {
+            repeat: &tools.repeat,
+            kept: self.again.as_ref().and_then(|again| again.kept.as_ref()),
         };
 
         if let Ok(response) = &result
             && call.can_refresh()
             && tools.notes.is_unauthorized(response)
-            && let Some((refreshing, request)) = call.refresh(make)
+            && let Some((refreshing, request)) = call.refresh(&kept)
         {
             self.request = Some(request);
             self.answer = Some(result);
@@ -148,7 +163,7 @@ where
                 Ok(response) => tools.notes.is_exhausted(response),
                 Err(error) => RetriesExhausted::is_marked(&**error),
             };
-            match call.weigh(failure, is_marked, || make(failure)) {
+            match call.weigh(failure, is_marked, &kept) {
                 Ok((delay, request)) => {
                     self.request = Some(request);
                     self.answer = call.may_lapse().then_some(result);

@@ -129,3 +129,68 @@ async fn what_never_reached_the_service_is_sent_again_whatever_it_is() {
         assert_eq!(called.load(Ordering::Relaxed), calls, "{kind:?}");
     }
 }
+
+/// Counts how often attempts were cut off, and makes no request twice unless it is told so.
+#[derive(Clone, Debug, Default)]
+struct Cuts {
+    count: Arc<AtomicU32>,
+    makes: bool,
+}
+
+impl Repeat<u32> for Cuts {
+    type Request = u32;
+    type Kept = u32;
+
+    fn keep(&self, request: u32) -> (u32, Option<u32>) {
+        (request, Some(request))
+    }
+
+    fn again(&self, kept: &u32) -> Option<u32> {
+        self.makes.then_some(*kept)
+    }
+
+    fn once(&self, request: u32) -> u32 {
+        request
+    }
+
+    fn cut_off(&self, _: &u32) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn fails() -> Result<(), BoxError> {
+    Err("reset".into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_made_again_costs_nothing() {
+    let budget = Budget::tokens(14);
+    let layer = builder()
+        .repeat(Cuts::default())
+        .budget(budget.clone())
+        .build();
+
+    for request in 0..3 {
+        let service = layer.layer(service_fn(|_: u32| fails()));
+        service.oneshot(request).await.unwrap_err();
+    }
+
+    assert_eq!(layer.handle().snapshot().given_up["not_repeatable"], 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_cut_off_for_another_and_for_nothing_else() {
+    let none = Budget::ratio(0.0).min_per_second(0.0);
+    for (budget, cuts) in [(none, 0), (Budget::unlimited(), 2)] {
+        let repeat = Cuts {
+            makes: true,
+            ..Cuts::default()
+        };
+        let layer = builder().repeat(repeat.clone()).budget(budget).build();
+
+        let service = layer.layer(service_fn(|_: u32| fails()));
+        service.oneshot(1).await.unwrap_err();
+
+        assert_eq!(repeat.count.load(Ordering::Relaxed), cuts);
+    }
+}
