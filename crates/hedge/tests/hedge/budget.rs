@@ -2,7 +2,7 @@ use tokio::time::advance;
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready_ok};
 use tower::{BoxError, Layer, Service, service_fn};
-use watertight_core::{Always, Budget, FailureKind};
+use watertight_core::{Always, Budget, Failure, FailureKind};
 use watertight_hedge::HedgeLayer;
 use watertight_metrics::Registry;
 
@@ -133,4 +133,33 @@ async fn layers_share_a_budget() {
 
     let snapshot = other.handle().snapshot();
     assert_eq!((snapshot.sent, snapshot.refused_by_budget), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_has_failed_makes_room_for_the_next() {
+    let mut stage = stage(|it| it.budget(Budget::concurrent(0.0, 1)).max_hedges(2));
+    let (mut call, _primary, hedge) = stage.start_hedged().await;
+
+    hedge.fails();
+    assert_pending!(call.poll());
+
+    stage.attempt().succeeds();
+    assert_ready_ok!(call.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_is_put_off_is_not_paid_for_meanwhile() {
+    let later = Failure::new(FailureKind::Overloaded).pushback(100 * DELAY);
+    let mut stage = stage(|it| it.budget(only(2)).max_hedges(2));
+    let (mut first, _primary, hedge) = stage.start_hedged().await;
+    // The next is paid for, and its service not ready.
+    stage.mock.allow(0);
+    advance(DELAY).await;
+    assert_pending!(first.poll());
+
+    hedge.ends(later.into());
+    assert_pending!(first.poll());
+    stage.mock.allow(10);
+
+    let (_second, _other, _hedge) = stage.start_hedged().await;
 }

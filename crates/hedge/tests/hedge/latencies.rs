@@ -26,7 +26,7 @@ async fn took(stage: &mut Stage, time: Duration) {
 }
 
 /// Makes more calls than there were, so that what is learnt of them shows.
-const MANY: usize = 50;
+const MANY: usize = 200;
 
 #[tokio::test(start_paused = true)]
 async fn callers_that_go_early_say_nothing() {

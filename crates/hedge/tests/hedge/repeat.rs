@@ -4,7 +4,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 use tokio_test::assert_pending;
 use tokio_test::task::spawn;
 use tower::{BoxError, Layer, Service, service_fn};
@@ -213,4 +213,20 @@ async fn over_http_what_is_not_safe_to_repeat_is_not_hedged() {
     assert_eq!(hedges(get).await, 1);
     assert_eq!(hedges(post()).await, 0);
     assert_eq!(hedges(with_key).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_let_go_where_the_deadline_comes_before_the_hedge() {
+    let layer = builder().repeat(Keeps).build();
+    let mut service = layer.layer(service_fn(|()| pending::<Result<(), BoxError>>()));
+    let request = Arc::new(());
+    let hurried = Context {
+        deadline: Some(Instant::now() + DELAY),
+        ..Context::default()
+    };
+    let mut call = spawn(hurried.enter(|| service.call(Arc::clone(&request))));
+
+    assert_pending!(call.poll());
+
+    assert_eq!(Arc::strong_count(&request), 1);
 }
