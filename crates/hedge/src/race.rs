@@ -154,6 +154,9 @@ fn is_fatal(failure: &Failure) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     const DELAY: Option<Duration> = Some(Duration::from_millis(10));
@@ -272,5 +275,51 @@ mod tests {
             race.answered(&failed(FailureKind::Server)),
             Standing::Decides
         );
+    }
+
+    fn failures() -> impl Strategy<Value = Outcome> {
+        let kinds = [
+            FailureKind::Server,
+            FailureKind::Client,
+            FailureKind::Overloaded,
+            FailureKind::Rejected,
+        ];
+        (0..kinds.len(), any::<bool>(), 0..60_u64).prop_map(move |(kind, retryable, hint)| {
+            let failure = Failure::new(kinds[kind]);
+            failure
+                .retryable(failure.retryable && retryable)
+                .retry_after((hint > 0).then(|| Duration::from_secs(hint)))
+                .into()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_race_goes_on_as_long_as_there_is_an_attempt_to_wait_for(
+            hedges in 0..=4_u32,
+            steps in vec((any::<bool>(), failures()), 10),
+        ) {
+            let mut race = race(hedges, 0);
+            let (mut sent, mut in_flight) = (0, 1);
+            for (sends, outcome) in steps {
+                if race.next() != Next::Never && sent < hedges && (sends || in_flight == 0) {
+                    race.was_sent(DELAY);
+                    (sent, in_flight) = (sent + 1, in_flight + 1);
+                }
+                in_flight -= 1;
+                match race.answered(&outcome) {
+                    Standing::Decides => return Ok(()),
+                    Standing::Lost => {
+                        prop_assert_eq!((in_flight, race.next()), (0, Next::Never));
+                        return Ok(());
+                    }
+                    Standing::Open => {
+                        prop_assert!(in_flight > 0 || race.next() != Next::Never);
+                        prop_assert!(race.next() == Next::Never || sent < hedges);
+                    }
+                }
+            }
+            prop_assert!(false, "it has no end");
+        }
     }
 }
