@@ -7,6 +7,7 @@
 mod breaker;
 mod context;
 mod echo;
+mod hedge;
 mod replay;
 mod retry;
 mod server;
