@@ -1,7 +1,8 @@
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Padded, stripe_count, thread_number};
+use crate::Padded;
+use crate::stripes::Seat;
 
 /// `N` counters for things that calls do. Each thread counts on a cache line of its own.
 #[derive(Debug)]
@@ -14,7 +15,7 @@ impl<const N: usize> Counters<N> {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            stripes: (0..stripe_count())
+            stripes: (0..Seat::count())
                 .map(|_| Padded(array::from_fn(|_| AtomicU64::new(0))))
                 .collect(),
         }
@@ -27,8 +28,14 @@ impl<const N: usize> Counters<N> {
     /// If `counter` is not below `N`.
     #[inline]
     pub fn add(&self, counter: usize, n: u64) {
-        let stripe = &self.stripes[thread_number() & (self.stripes.len() - 1)];
-        stripe[counter].fetch_add(n, Ordering::Relaxed);
+        let seat = Seat::mine(self.stripes.len());
+        let counter = &self.stripes[seat.index][counter];
+        if seat.is_own {
+            let count = counter.load(Ordering::Relaxed);
+            counter.store(count.wrapping_add(n), Ordering::Relaxed);
+        } else {
+            counter.fetch_add(n, Ordering::Relaxed);
+        }
     }
 
     /// Returns what all threads have counted.

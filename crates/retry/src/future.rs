@@ -79,7 +79,7 @@ where
 
     /// This is the way of the calls that succeed at once, short enough to be inlined. All others
     /// turn off it.
-    #[inline(always)]
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let ended = match self.as_mut().poll_attempt(cx) {
             Some(Poll::Ready(Ok(response))) => match self.as_mut().project().plan.accept(&response)

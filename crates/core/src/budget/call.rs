@@ -27,7 +27,7 @@ pub struct BudgetCall<W: AsRef<Budget>> {
 impl<W: AsRef<Budget>> BudgetCall<W> {
     /// Begins a call with its first attempt, which feeds a budget of a ratio.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn new(way: W) -> Self {
         way.as_ref().machine().begin(Instant::now);
         Self {

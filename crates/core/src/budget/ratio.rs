@@ -3,9 +3,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::stripes::Seat;
 use crate::window::sync::{AtomicI64, AtomicU64};
 use crate::window::{Progress, Sum};
-use crate::{Padded, nanos, stripe_count, thread_number};
+use crate::{Padded, nanos};
 
 /// Allows so many extra attempts as there were first attempts within a window, times a ratio, and
 /// some more.
@@ -72,7 +73,7 @@ const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
 impl Ratio {
     pub(super) fn new(ratio: f64, min_per_second: f64, window: Duration, epoch: Instant) -> Self {
-        Self::striped(ratio, min_per_second, window, epoch, stripe_count())
+        Self::striped(ratio, min_per_second, window, epoch, Seat::count())
     }
 
     pub(super) fn striped(
@@ -108,13 +109,13 @@ impl Ratio {
     /// Counts a first attempt. The clock is read once in a while.
     #[inline]
     pub(super) fn begin(&self, now: impl FnOnce() -> Instant) {
-        self.begin_in(thread_number(), now);
+        self.begin_in(Seat::mine(self.stripes.len()), now);
     }
 
     #[inline]
-    pub(super) fn begin_in(&self, thread: usize, now: impl FnOnce() -> Instant) {
-        let stripe = &self.stripes[thread & (self.stripes.len() - 1)];
-        let count = stripe.count.fetch_add(1, Relaxed) + 1;
+    pub(super) fn begin_in(&self, seat: Seat, now: impl FnOnce() -> Instant) {
+        let stripe = &self.stripes[seat.index];
+        let count = stripe.add(seat.is_own);
         if count >= stripe.due.load(Relaxed) {
             self.look_for(stripe, count, now);
         }
@@ -221,6 +222,18 @@ pub(super) fn whole(share: f64) -> u64 {
 }
 
 impl Stripe {
+    /// Counts one more, and returns how many that makes.
+    #[inline]
+    fn add(&self, is_own: bool) -> u64 {
+        if is_own {
+            let count = self.count.load(Relaxed) + 1;
+            self.count.store(count, Relaxed);
+            count
+        } else {
+            self.count.fetch_add(1, Relaxed) + 1
+        }
+    }
+
     fn new() -> Self {
         Self {
             count: AtomicU64::new(0),
@@ -553,7 +566,7 @@ mod tests {
                     Step::Begin { thread, calls } => {
                         for _ in 0..calls {
                             model.firsts.push(looked);
-                            ratio.begin_in(thread, || {
+                            ratio.begin_in(Seat::of(thread, 4), || {
                                 let now = now();
                                 looked = seen.get();
                                 now
