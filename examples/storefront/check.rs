@@ -1,9 +1,14 @@
 //! What must hold after a run, on any machine: counts and orders, never times.
 
+use std::time::Duration;
+
 use anstream::println;
+use watertight::Budget;
 use watertight::metrics::Snapshot;
 
 use crate::args::Side;
+use crate::load::GIVE_UP;
+use crate::protect::{HEDGES, RETRIES};
 use crate::screen::{BAD, GOOD, WORSE, breaker_state, breakers};
 use crate::stage::Outcome;
 
@@ -68,11 +73,17 @@ fn claims(outcomes: &[Outcome]) -> Vec<Claim> {
         if outcome.side == Side::Protected {
             claims.extend(DEAD.map(|name| opened_and_closed(&outcome.layers, name)));
             claims.extend(ALIVE.map(|name| stayed_closed(&outcome.layers, name)));
+            claims.push(retries_within_their_budget(outcome));
+            claims.push(hedges_within_their_budget(outcome));
         }
     }
     if let [bare, protected] = outcomes {
         claims.push(fewer_calls_to_dead_upstreams(bare, protected));
         claims.push(fewer_failed_pages(bare, protected));
+        let stalls = [bare, protected].map(|outcome| outcome.lost_to_stalls);
+        let errors = [bare, protected].map(|outcome| outcome.lost_to_errors);
+        claims.push(fewer_calls_lost("the inventory stalls", stalls));
+        claims.push(fewer_calls_lost("reviews fails", errors));
     }
     claims
 }
@@ -132,6 +143,49 @@ fn fewer_failed_pages(bare: &Outcome, protected: &Outcome) -> Claim {
     }
 }
 
+fn retries_within_their_budget(outcome: &Outcome) -> Claim {
+    let extra = outcome.extra;
+    let most = allowed(RETRIES, extra.calls, outcome.length);
+    Claim {
+        holds: extra.retries > 0 && extra.retries <= most,
+        what: format!(
+            "{} retries of {} calls, and their budget allows {most}",
+            extra.retries, extra.calls
+        ),
+    }
+}
+
+fn hedges_within_their_budget(outcome: &Outcome) -> Claim {
+    let extra = outcome.extra;
+    let most = allowed(HEDGES, extra.hedged_calls, outcome.length);
+    Claim {
+        holds: extra.hedges_won > 0 && extra.hedges <= most,
+        what: format!(
+            "{} hedges of {} calls, {} of them won, and their budget allows {most}",
+            extra.hedges, extra.hedged_calls, extra.hedges_won
+        ),
+    }
+}
+
+/// Returns how many extra attempts a budget of a `ratio` allows: in each of its windows so many for
+/// each of `calls`, and its floor.
+fn allowed(ratio: f64, calls: u64, length: Duration) -> u64 {
+    let windows = (length + GIVE_UP).div_duration_f64(Budget::WINDOW).ceil();
+    let floor = Budget::MIN_PER_SECOND * Budget::WINDOW.as_secs_f64();
+    (ratio * calls as f64 + windows * floor) as u64
+}
+
+fn fewer_calls_lost(meanwhile: &str, [without, with]: [f64; 2]) -> Claim {
+    Claim {
+        holds: with * 2.0 < without,
+        what: format!(
+            "{:.1} % of the calls lost with layers while {meanwhile}, {:.1} % without",
+            with * 100.0,
+            without * 100.0
+        ),
+    }
+}
+
 /// Returns how often the breaker that is called `name` has opened, failed probes aside.
 fn times_opened(layers: &Snapshot, name: &str) -> u64 {
     breakers(layers, name)
@@ -149,19 +203,18 @@ fn calls_refused(layers: &Snapshot, name: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tower::{Layer, ServiceExt, service_fn};
     use watertight::breaker::BreakerLayer;
     use watertight::metrics::Registry;
     use watertight::{BoxError, Mode};
 
     use super::*;
+    use crate::extra::Extra;
     use crate::page::Verdict;
     use crate::stats::Stats;
 
     fn outcome(side: Side, failed: u64, dead_calls: u64) -> Outcome {
-        let stats = Stats::new();
+        let stats = Stats::new(Duration::ZERO..Duration::ZERO);
         for n in 0..MIN_VISITORS {
             let verdict = if n < failed {
                 Verdict::Failed
@@ -173,9 +226,13 @@ mod tests {
         }
         Outcome {
             side,
+            length: Duration::from_secs(10),
             totals: stats.take_totals(),
             dead_calls,
+            lost_to_stalls: 0.0,
+            lost_to_errors: 0.0,
             recovery: None,
+            extra: Extra::default(),
             layers: Registry::new().snapshot(),
         }
     }
@@ -236,6 +293,42 @@ mod tests {
         let protected = outcome(Side::Protected, 100, 675);
         assert!(!fewer_failed_pages(&bare, &protected).holds);
         assert!(fewer_calls_to_dead_upstreams(&bare, &protected).holds);
+    }
+
+    #[test]
+    fn retries_have_to_be_made_and_to_be_few() {
+        let holds = |retries| {
+            let mut protected = outcome(Side::Protected, 0, 0);
+            protected.extra.calls = 1_000;
+            protected.extra.retries = retries;
+            retries_within_their_budget(&protected).holds
+        };
+
+        // A tenth of the calls, and a hundred for each of two windows.
+        assert_eq!([0, 1, 300, 301].map(holds), [false, true, true, false]);
+    }
+
+    #[test]
+    fn hedges_have_to_win_and_to_be_few() {
+        let holds = |hedges, hedges_won| {
+            let mut protected = outcome(Side::Protected, 0, 0);
+            protected.extra.hedged_calls = 1_000;
+            protected.extra.hedges = hedges;
+            protected.extra.hedges_won = hedges_won;
+            hedges_within_their_budget(&protected).holds
+        };
+
+        assert!(!holds(0, 0));
+        assert!(!holds(250, 0));
+        assert!(holds(250, 1));
+        assert!(!holds(251, 1));
+    }
+
+    #[test]
+    fn layers_have_to_save_most_of_the_calls_that_a_fault_takes() {
+        assert!(fewer_calls_lost("", [0.3, 0.14]).holds);
+        assert!(!fewer_calls_lost("", [0.3, 0.16]).holds);
+        assert!(!fewer_calls_lost("", [0.0, 0.0]).holds);
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
@@ -13,6 +13,8 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 use watertight::BoxError;
 
+use crate::upstream::Upstream;
+
 /// By its value a service knows that two requests ask for the same work.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -25,13 +27,16 @@ pub(crate) type Stack = BoxCloneSyncService<Request<Empty<Bytes>>, Response<Inco
 /// The shop's way to one upstream.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    address: SocketAddr,
+    upstream: Arc<Upstream>,
     stack: Stack,
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr, stack: Stack) -> Self {
-        Self { address, stack }
+    pub(crate) fn new(upstream: &Arc<Upstream>, stack: Stack) -> Self {
+        Self {
+            upstream: Arc::clone(upstream),
+            stack,
+        }
     }
 
     /// Asks for what the upstream has to say.
@@ -45,9 +50,16 @@ impl Client {
     }
 
     async fn send(&self, method: Method, key: Option<&HeaderValue>) -> Result<Value, BoxError> {
+        let fault = self.upstream.fault();
+        let answer = self.ask(method, key).await;
+        self.upstream.note_end(fault, answer.is_err());
+        answer
+    }
+
+    async fn ask(&self, method: Method, key: Option<&HeaderValue>) -> Result<Value, BoxError> {
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("http://{}/", self.address))
+            .uri(format!("http://{}/", self.upstream.address()))
             .body(Empty::new())?;
         if let Some(key) = key {
             request.headers_mut().insert(IDEMPOTENCY_KEY, key.clone());

@@ -2,6 +2,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// How long an answer takes that stalls.
+pub(crate) const STALL: Duration = Duration::from_millis(800);
+
 /// What is wrong with an upstream.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Fault {
@@ -13,6 +16,8 @@ pub(crate) enum Fault {
     Hang,
     /// Answers take this long.
     Slow(Duration),
+    /// This many of a hundred answers take [`STALL`].
+    Stall(u8),
     /// This many of a hundred answers are 500s.
     Errors(u8),
 }
@@ -21,6 +26,11 @@ impl Fault {
     /// Whether a call to it is lost: nothing comes back, or nothing that a client waits for.
     pub(crate) fn is_dead(self) -> bool {
         matches!(self, Self::Refuse | Self::Hang | Self::Slow(_))
+    }
+
+    /// Whether some calls to it are lost, and others are not.
+    pub(crate) fn is_partial(self) -> bool {
+        matches!(self, Self::Stall(_) | Self::Errors(_))
     }
 }
 
@@ -31,6 +41,7 @@ impl fmt::Display for Fault {
             Self::Refuse => f.write_str("refuse"),
             Self::Hang => f.write_str("hang"),
             Self::Slow(delay) => write!(f, "slow={}", delay.as_millis()),
+            Self::Stall(percent) => write!(f, "stall={percent}"),
             Self::Errors(percent) => write!(f, "errors={percent}"),
         }
     }
@@ -40,7 +51,12 @@ impl FromStr for Fault {
     type Err = &'static str;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        const FORMS: &str = "a fault is none, refuse, hang, slow=MILLISECONDS or errors=PERCENT\n";
+        const FORMS: &str = "a fault is none, refuse, hang, slow=MILLISECONDS, stall=PERCENT \
+                             or errors=PERCENT\n";
+        let percent = |percent: &str| match percent.parse() {
+            Ok(percent @ 0..=100) => Ok(percent),
+            _ => Err(FORMS),
+        };
         match s.split_once('=') {
             None => match s {
                 "none" => Ok(Self::None),
@@ -52,10 +68,8 @@ impl FromStr for Fault {
                 Ok(millis) => Ok(Self::Slow(Duration::from_millis(millis))),
                 Err(_) => Err(FORMS),
             },
-            Some(("errors", percent)) => match percent.parse() {
-                Ok(percent @ 0..=100) => Ok(Self::Errors(percent)),
-                _ => Err(FORMS),
-            },
+            Some(("stall", share)) => Ok(Self::Stall(percent(share)?)),
+            Some(("errors", share)) => Ok(Self::Errors(percent(share)?)),
             Some(_) => Err(FORMS),
         }
     }
@@ -72,6 +86,7 @@ mod tests {
             Fault::Refuse,
             Fault::Hang,
             Fault::Slow(Duration::from_millis(250)),
+            Fault::Stall(3),
             Fault::Errors(30),
         ] {
             assert_eq!(fault.to_string().parse(), Ok(fault));
@@ -86,6 +101,7 @@ mod tests {
             "slow",
             "slow=",
             "slow=-1",
+            "stall=101",
             "errors=101",
             "errors=x",
             "a=1",

@@ -1,5 +1,6 @@
 //! The script: what goes wrong, and when.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -10,6 +11,9 @@ use crate::upstream::Upstreams;
 /// Longer than any client waits.
 const TOO_SLOW: Duration = Duration::from_secs(3);
 
+/// When the inventory stalls now and then, in hundredths of the incident.
+const STALL: Range<u32> = 10..24;
+
 struct Step {
     /// In hundredths of the incident.
     at: u32,
@@ -17,35 +21,43 @@ struct Step {
     change: fn(&Upstreams),
 }
 
-/// Faults stay until all of them end, as the `+` tells.
-const SCRIPT: [Step; 6] = [
+/// The stall ends by itself. The other faults stay until all of them end, as the `+` tells.
+const SCRIPT: [Step; 7] = [
     Step {
         at: 0,
         title: "healthy",
         change: |_| {},
     },
     Step {
-        at: 15,
-        title: "payments refuses",
-        change: |upstreams| upstreams.payments.set_fault(Fault::Refuse),
+        at: STALL.start,
+        title: "inventory stalls",
+        change: |upstreams| upstreams.inventory.set_fault(Fault::Stall(3)),
     },
     Step {
-        at: 22,
+        at: STALL.end,
+        title: "payments refuses",
+        change: |upstreams| {
+            upstreams.inventory.set_fault(Fault::None);
+            upstreams.payments.set_fault(Fault::Refuse);
+        },
+    },
+    Step {
+        at: 30,
         title: "payments hangs",
         change: |upstreams| upstreams.payments.set_fault(Fault::Hang),
     },
     Step {
-        at: 35,
+        at: 40,
         title: "+ recommendations slow",
         change: |upstreams| upstreams.recommendations.set_fault(Fault::Slow(TOO_SLOW)),
     },
     Step {
-        at: 50,
+        at: 52,
         title: "+ reviews 30 % errors",
         change: |upstreams| upstreams.reviews.set_fault(Fault::Errors(30)),
     },
     Step {
-        at: 65,
+        at: 66,
         title: "all recover",
         change: |upstreams| {
             for upstream in upstreams.all() {
@@ -66,24 +78,29 @@ impl Incident {
     /// Switches the faults, and returns when the last has ended.
     pub(crate) async fn play(self, upstreams: &Upstreams) {
         for step in &SCRIPT {
-            sleep_until(self.start + self.time(step)).await;
+            sleep_until(self.start + self.time(step.at)).await;
             (step.change)(upstreams);
         }
     }
 
     /// Says what goes on this long after the start.
     pub(crate) fn title(self, at: Duration) -> &'static str {
-        let begun = |step: &&Step| self.time(step) <= at;
+        let begun = |step: &&Step| self.time(step.at) <= at;
         SCRIPT.iter().rev().find(begun).unwrap_or(&SCRIPT[0]).title
     }
 
     /// Returns when all faults end, from the start.
     pub(crate) fn end_of_faults(self) -> Duration {
-        self.time(&SCRIPT[SCRIPT.len() - 1])
+        self.time(SCRIPT[SCRIPT.len() - 1].at)
     }
 
-    fn time(self, step: &Step) -> Duration {
-        self.length * step.at / 100
+    /// Returns when an upstream stalls, from the start.
+    pub(crate) fn stall(self) -> Range<Duration> {
+        self.time(STALL.start)..self.time(STALL.end)
+    }
+
+    fn time(self, hundredths: u32) -> Duration {
+        self.length * hundredths / 100
     }
 }
 
@@ -103,14 +120,26 @@ mod tests {
         let title = |at| incident().title(Duration::from_secs(at));
 
         assert_eq!(title(0), "healthy");
-        assert_eq!(title(15), "payments refuses");
-        assert_eq!(title(49), "+ recommendations slow");
+        assert_eq!(title(24), "payments refuses");
+        assert_eq!(title(51), "+ recommendations slow");
         assert_eq!(title(500), "all recover");
     }
 
     #[test]
     fn goes_forward() {
         assert!(SCRIPT.is_sorted_by(|a, b| a.at < b.at));
+    }
+
+    #[tokio::test]
+    async fn the_inventory_stalls_while_it_is_said_to() {
+        let upstreams = Upstreams::start().await.unwrap();
+        let stall = incident().stall();
+
+        for step in &SCRIPT {
+            (step.change)(&upstreams);
+            let stalls = matches!(upstreams.inventory.fault(), Fault::Stall(_));
+            assert_eq!(stalls, stall.contains(&incident().time(step.at)));
+        }
     }
 
     #[tokio::test]

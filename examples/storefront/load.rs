@@ -68,7 +68,7 @@ pub(crate) async fn visit(shop: SocketAddr, schedule: Schedule, stats: &Arc<Stat
             };
             visits.spawn(visit.run(client.clone(), Arc::clone(stats)));
         } else {
-            stats.turned_away();
+            stats.turned_away(due);
         }
     }
     visits.join_all().await;
@@ -109,7 +109,7 @@ impl Visit {
             // It counts as failed by now, but how long it takes is part of the picture.
             let _ = timeout_at(due + GIVE_UP, answer).await;
         }
-        stats.took((Instant::now() - due).min(GIVE_UP));
+        stats.took(self.due, (Instant::now() - due).min(GIVE_UP));
     }
 
     async fn ask(&self, client: HttpClient<Empty<Bytes>>) -> Result<Verdict, BoxError> {
@@ -166,7 +166,7 @@ mod tests {
             .route(Page::Feed.path(), get(|| async { [(MISSING, "reviews")] }));
         let listener = listen::bind(0).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let stats = Arc::new(Stats::new());
+        let stats = Arc::new(Stats::new(Duration::ZERO..Duration::ZERO));
         let visits = (0..10).map(|n| Visit {
             shop: address,
             number: n,

@@ -1,11 +1,12 @@
 //! The two sides beside each other, for people and for programs.
 
+use std::time::Duration;
+
 use anstream::println;
 use serde::Serialize;
 use watertight::BoxError;
 
 use crate::args::Side;
-use crate::load::PATIENCE;
 use crate::screen::BOLD;
 use crate::stage::Outcome;
 
@@ -29,7 +30,47 @@ struct Figures {
     calls_to_dead: u64,
     /// From the end of the last fault to the first normal second, if there was one.
     recovery_s: Option<f64>,
+    /// Over the pages of those who came while the inventory stalled.
+    stall_p99_ms: u64,
+    /// The shares of the calls to the inventory while it stalled, and to reviews while it failed,
+    /// that came to nothing.
+    lost_to_stalls: f64,
+    lost_to_errors: f64,
+    retries: u64,
+    hedges: u64,
+    hedges_won: u64,
+    /// How many retries and hedges there were for each call of the shop.
+    extra_calls: f64,
 }
+
+/// A title, and what stands in the column of a side.
+type Row = (&'static str, fn(&Figures) -> String);
+
+const ROWS: [Row; 11] = [
+    ("pages served in time", |it| percent(it.served)),
+    ("  some of their parts missing", |it| percent(it.degraded)),
+    ("p99", |it| format!("{} ms", it.p99_ms)),
+    ("  while the inventory stalls", |it| {
+        format!("{} ms", it.stall_p99_ms)
+    }),
+    ("calls lost while the inventory stalls", |it| {
+        percent(it.lost_to_stalls)
+    }),
+    ("calls lost while reviews fails", |it| {
+        percent(it.lost_to_errors)
+    }),
+    ("calls sent to dead upstreams", |it| {
+        it.calls_to_dead.to_string()
+    }),
+    ("from recovery to normal", |it| seconds(it.recovery_s)),
+    ("retries made", |it| it.retries.to_string()),
+    ("hedges sent, and won", |it| {
+        format!("{}, {}", it.hedges, it.hedges_won)
+    }),
+    ("extra calls by retries and hedges", |it| {
+        percent(it.extra_calls)
+    }),
+];
 
 impl Report {
     pub(crate) fn new(outcomes: &[Outcome]) -> Self {
@@ -54,35 +95,14 @@ impl Report {
             let cells = sides
                 .iter()
                 .map(|(side, figures)| format!("{:>12}", cell(*side, figures)));
-            format!("{title:<30}{}", cells.collect::<String>())
+            format!("{title:<38}{}", cells.collect::<String>())
         };
 
         let head = row("", &|side, _| side.name().to_owned());
         println!("\n{BOLD}{head}{BOLD:#}");
-        let served = format!("pages served within {} s", PATIENCE.as_secs());
-        println!("{}", row(&served, &|_, figures| percent(figures.served)));
-        println!(
-            "{}",
-            row("  some of their parts missing", &|_, figures| percent(
-                figures.degraded
-            ))
-        );
-        println!(
-            "{}",
-            row("p99", &|_, figures| format!("{} ms", figures.p99_ms))
-        );
-        println!(
-            "{}",
-            row("calls sent to dead upstreams", &|_, figures| figures
-                .calls_to_dead
-                .to_string())
-        );
-        println!(
-            "{}",
-            row("from recovery to normal", &|_, figures| seconds(
-                figures.recovery_s
-            ))
-        );
+        for (title, cell) in ROWS {
+            println!("{}", row(title, &|_, figures| cell(figures)));
+        }
     }
 
     /// Prints one line of JSON.
@@ -95,17 +115,28 @@ impl Report {
 impl Figures {
     fn new(outcome: &Outcome) -> Self {
         let tally = &outcome.totals.tally;
-        let p99 = tally.latency(0.99).unwrap_or_default();
         Self {
             served: rounded(tally.served(), 10_000.0),
             degraded: rounded(tally.degraded(), 10_000.0),
-            p99_ms: p99.as_millis().try_into().unwrap_or(u64::MAX),
+            p99_ms: millis(tally.latency(0.99)),
             calls_to_dead: outcome.dead_calls,
             recovery_s: outcome
                 .recovery
                 .map(|time| rounded(time.as_secs_f64(), 10.0)),
+            stall_p99_ms: millis(outcome.totals.in_stall.quantile(0.99)),
+            lost_to_stalls: rounded(outcome.lost_to_stalls, 10_000.0),
+            lost_to_errors: rounded(outcome.lost_to_errors, 10_000.0),
+            retries: outcome.extra.retries,
+            hedges: outcome.extra.hedges,
+            hedges_won: outcome.extra.hedges_won,
+            extra_calls: rounded(outcome.extra.share(), 10_000.0),
         }
     }
+}
+
+fn millis(latency: Option<Duration>) -> u64 {
+    let millis = latency.unwrap_or_default().as_millis();
+    millis.try_into().unwrap_or(u64::MAX)
 }
 
 fn percent(share: f64) -> String {
@@ -133,6 +164,13 @@ mod tests {
                 p99_ms: 10_000,
                 calls_to_dead: 5_400,
                 recovery_s: Some(7.2),
+                stall_p99_ms: 520,
+                lost_to_stalls: 0.03,
+                lost_to_errors: 0.3,
+                retries: 0,
+                hedges: 0,
+                hedges_won: 0,
+                extra_calls: 0.0,
             }),
             protected: None,
         };
@@ -141,7 +179,9 @@ mod tests {
             serde_json::to_string(&report).unwrap(),
             concat!(
                 r#"{"bare":{"served":0.41,"degraded":0.0,"p99_ms":10000,"#,
-                r#""calls_to_dead":5400,"recovery_s":7.2},"protected":null}"#
+                r#""calls_to_dead":5400,"recovery_s":7.2,"stall_p99_ms":520,"#,
+                r#""lost_to_stalls":0.03,"lost_to_errors":0.3,"#,
+                r#""retries":0,"hedges":0,"hedges_won":0,"extra_calls":0.0},"protected":null}"#
             )
         );
     }

@@ -78,7 +78,8 @@ async fn checkout(State(shop): State<Arc<Shop>>, headers: HeaderMap) -> Response
             // Nobody knows whether the customer was charged, so the shop must not try again later.
             StatusCode::BAD_GATEWAY.into_response()
         }
-        // What never left the shop is charged later: the order is good without it.
+        // What never left the shop is charged later: the order is good without it. Should an attempt
+        // before the last have arrived, the payments know it by the key.
         payment => Answer::default()
             .part("inventory", Ok(stock))
             .part("payments", payment)

@@ -11,6 +11,7 @@ use watertight::BoxError;
 use watertight::metrics::{Registry, Snapshot};
 
 use crate::args::{Args, Side};
+use crate::extra::Extra;
 use crate::incident::Incident;
 use crate::load::{self, Schedule};
 use crate::protect::{self, Layers};
@@ -32,10 +33,15 @@ pub(crate) struct Stage {
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) side: Side,
+    pub(crate) length: Duration,
     pub(crate) totals: Totals,
     pub(crate) dead_calls: u64,
+    /// Which share of the shop's calls was lost while the inventory stalled, or reviews failed.
+    pub(crate) lost_to_stalls: f64,
+    pub(crate) lost_to_errors: f64,
     /// From the end of the last fault to the first normal second.
     pub(crate) recovery: Option<Duration>,
+    pub(crate) extra: Extra,
     pub(crate) layers: Snapshot,
 }
 
@@ -70,11 +76,11 @@ impl Stage {
         address: SocketAddr,
         args: &Args,
     ) -> Outcome {
-        let stats = Arc::new(Stats::new());
         let incident = Incident {
             start: Instant::now(),
             length: args.length(),
         };
+        let stats = Arc::new(Stats::new(incident.stall()));
         let schedule = Schedule {
             start: incident.start,
             length: incident.length,
@@ -100,12 +106,17 @@ impl Stage {
         }
 
         let totals = stats.take_totals();
+        let layers = self.registry.snapshot();
         Outcome {
             side: self.side,
+            length: incident.length,
             recovery: totals.recovery(incident.end_of_faults()),
             totals,
             dead_calls: self.upstreams.dead_calls(),
-            layers: self.registry.snapshot(),
+            lost_to_stalls: self.upstreams.inventory.lost_share(),
+            lost_to_errors: self.upstreams.reviews.lost_share(),
+            extra: Extra::of(&layers),
+            layers,
         }
     }
 

@@ -1,18 +1,16 @@
 //! What the visitors saw: in the current second, in each tenth of a second, and in all. A page
 //! counts when its visitor has it, or has lost patience.
 
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-
+use crate::latencies::Latencies;
 use crate::load::GIVE_UP;
 use crate::page::Verdict;
 
 /// A visitor that is sent this late does not put the load on the shop that it should.
 const LATE: Duration = Duration::from_millis(100);
-
-const MAX_MICROS: u64 = GIVE_UP.as_micros() as u64;
 
 /// How finely the time to recovery is told.
 const SLOT: Duration = Duration::from_millis(100);
@@ -25,12 +23,17 @@ const NORMAL: f64 = 0.99;
 const PROMPT: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
-pub(crate) struct Stats(Mutex<Inner>);
+pub(crate) struct Stats {
+    /// When an upstream stalls, from the start.
+    stall: Range<Duration>,
+    inner: Mutex<Inner>,
+}
 
 #[derive(Debug)]
 struct Inner {
     second: Tally,
     total: Tally,
+    in_stall: Latencies,
     slots: Vec<Slot>,
     late: u64,
 }
@@ -42,7 +45,7 @@ pub(crate) struct Tally {
     pub(crate) good: u64,
     pub(crate) degraded: u64,
     pub(crate) failed: u64,
-    micros: Histogram<u64>,
+    latencies: Latencies,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,17 +60,23 @@ pub(crate) struct Totals {
     pub(crate) tally: Tally,
     /// How many were sent late, or not at all.
     pub(crate) late: u64,
+    /// Those of the visitors who came while an upstream stalled.
+    pub(crate) in_stall: Latencies,
     slots: Vec<Slot>,
 }
 
 impl Stats {
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(Inner {
-            second: Tally::new(),
-            total: Tally::new(),
-            slots: Vec::new(),
-            late: 0,
-        }))
+    pub(crate) fn new(stall: Range<Duration>) -> Self {
+        Self {
+            stall,
+            inner: Mutex::new(Inner {
+                second: Tally::new(),
+                total: Tally::new(),
+                in_stall: Latencies::new(),
+                slots: Vec::new(),
+                late: 0,
+            }),
+        }
     }
 
     /// Counts a visitor that was to come now.
@@ -75,14 +84,12 @@ impl Stats {
         self.lock().both(|tally| tally.offered += 1);
     }
 
-    /// Counts one that found no room to wait in.
-    pub(crate) fn turned_away(&self) {
+    /// Counts one who was `due` then and found no room to wait in.
+    pub(crate) fn turned_away(&self, due: Duration) {
+        self.took(due, GIVE_UP);
         let mut inner = self.lock();
         inner.late += 1;
-        inner.both(|tally| {
-            tally.failed += 1;
-            tally.record(GIVE_UP);
-        });
+        inner.both(|tally| tally.failed += 1);
     }
 
     /// Notes how long after its time a visitor came.
@@ -107,9 +114,13 @@ impl Stats {
         slot.normal += u64::from(verdict == Verdict::Good && prompt);
     }
 
-    /// Records how long after its time a visitor left.
-    pub(crate) fn took(&self, latency: Duration) {
-        self.lock().both(|tally| tally.record(latency));
+    /// Records how long after its time a visitor left who was `due` then.
+    pub(crate) fn took(&self, due: Duration, latency: Duration) {
+        let mut inner = self.lock();
+        inner.both(|tally| tally.latencies.record(latency));
+        if self.stall.contains(&due) {
+            inner.in_stall.record(latency);
+        }
     }
 
     /// Returns what has been seen since the last call.
@@ -123,12 +134,13 @@ impl Stats {
         Totals {
             tally: std::mem::replace(&mut inner.total, Tally::new()),
             late: std::mem::take(&mut inner.late),
+            in_stall: std::mem::replace(&mut inner.in_stall, Latencies::new()),
             slots: std::mem::take(&mut inner.slots),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -154,7 +166,7 @@ impl Tally {
             good: 0,
             degraded: 0,
             failed: 0,
-            micros: Histogram::new_with_max(MAX_MICROS, 3).expect("three digits are within 0..=5"),
+            latencies: Latencies::new(),
         }
     }
 
@@ -170,15 +182,7 @@ impl Tally {
 
     /// Returns how long the quickest `share` of the visits took, of those that are over.
     pub(crate) fn latency(&self, share: f64) -> Option<Duration> {
-        (!self.micros.is_empty()).then(|| {
-            // The histogram rounds up, by a thousandth at most.
-            Duration::from_micros(self.micros.value_at_quantile(share)).min(GIVE_UP)
-        })
-    }
-
-    fn record(&mut self, latency: Duration) {
-        let micros = latency.as_micros().try_into().unwrap_or(u64::MAX);
-        self.micros.saturating_record(micros);
+        self.latencies.quantile(share)
     }
 }
 
@@ -201,7 +205,8 @@ fn slot(at: Duration) -> usize {
     (at.as_nanos() / SLOT.as_nanos()) as usize
 }
 
-fn share(part: u64, whole: u64) -> f64 {
+/// Returns the share of the `part` in the `whole`, of nothing 0.
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         return 0.0;
     }
@@ -216,9 +221,13 @@ mod tests {
         Duration::from_millis(millis)
     }
 
+    fn stats() -> Stats {
+        Stats::new(millis(1_000)..millis(2_000))
+    }
+
     /// Ten pages a second for five seconds, those before `good_from` in vain.
     fn totals(good_from: u64) -> Totals {
-        let stats = Stats::new();
+        let stats = stats();
         for at in (0..5_000).step_by(100) {
             let verdict = if at < good_from {
                 Verdict::Failed
@@ -246,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_second_is_normal_with_one_page_of_a_hundred_amiss() {
-        let stats = Stats::new();
+        let stats = stats();
         for n in 0..300 {
             let verdict = if [50, 150, 199, 250].contains(&n) {
                 Verdict::Degraded
@@ -264,7 +273,7 @@ mod tests {
     #[test]
     fn a_second_of_good_pages_that_come_late_is_not_normal() {
         let after_waiting = |wait| {
-            let stats = Stats::new();
+            let stats = stats();
             for due in (0..2_000).step_by(100) {
                 stats.answered(millis(due), millis(due + wait), Verdict::Good);
             }
@@ -277,10 +286,10 @@ mod tests {
 
     #[test]
     fn a_second_is_told_once_and_the_totals_hold_it_all() {
-        let stats = Stats::new();
+        let stats = stats();
         stats.offered();
         stats.answered(Duration::ZERO, Duration::ZERO, Verdict::Degraded);
-        stats.took(millis(20));
+        stats.took(Duration::ZERO, millis(20));
 
         assert_eq!(stats.take_second().degraded, 1);
         let second = stats.take_second();
@@ -291,34 +300,27 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_during_the_stall_is_told_apart() {
+        let stats = stats();
+        for (due, latency) in [(999, 1), (1_000, 2), (1_999, 3), (2_000, 4)] {
+            stats.took(millis(due), millis(latency));
+        }
+        let totals = stats.take_totals();
+
+        assert_eq!(totals.in_stall.quantile(0.01).unwrap().as_millis(), 2);
+        assert_eq!(totals.in_stall.quantile(0.99).unwrap().as_millis(), 3);
+        assert_eq!(totals.tally.latency(0.99).unwrap().as_millis(), 4);
+    }
+
+    #[test]
     fn visitors_that_come_late_or_not_at_all_are_told_apart() {
-        let stats = Stats::new();
+        let stats = stats();
         stats.sent(millis(100));
         assert_eq!(stats.take_totals().late, 0);
 
         stats.sent(millis(101));
-        stats.turned_away();
+        stats.turned_away(Duration::ZERO);
 
         assert_eq!(stats.take_totals().late, 2);
-    }
-
-    #[test]
-    fn a_latency_is_never_above_what_was_waited() {
-        let stats = Stats::new();
-        stats.took(GIVE_UP);
-
-        assert_eq!(stats.take_second().latency(0.99), Some(GIVE_UP));
-    }
-
-    #[test]
-    fn a_latency_is_told_to_a_thousandth() {
-        let stats = Stats::new();
-        for latency in 1..=100 {
-            stats.took(millis(latency));
-        }
-        let second = stats.take_second();
-
-        assert_eq!(second.latency(0.5).unwrap().as_millis(), 50);
-        assert_eq!(second.latency(0.99).unwrap().as_millis(), 99);
     }
 }

@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use watertight::BoxError;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, STALL};
 use crate::listen;
+use crate::stats::share;
 
 /// How long a port that was given up is asked for again. Somebody else may have it for a moment.
 const REBIND_PAUSE: Duration = Duration::from_millis(20);
@@ -63,6 +64,7 @@ impl Upstreams {
             .find(|upstream| upstream.name == name)
     }
 
+    /// Returns how many calls were sent to upstreams that could not answer them.
     pub(crate) fn dead_calls(&self) -> u64 {
         self.all()
             .iter()
@@ -78,6 +80,9 @@ pub(crate) struct Upstream {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
     dead_calls: AtomicU64,
+    /// The calls that began during a fault that takes some of them only, and those that it took.
+    tried: AtomicU64,
+    lost: AtomicU64,
 }
 
 impl Upstream {
@@ -103,6 +108,8 @@ impl Upstream {
             address,
             fault,
             dead_calls: AtomicU64::new(0),
+            tried: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
         }))
     }
 
@@ -132,6 +139,20 @@ impl Upstream {
     /// Returns how many calls were sent while the upstream could not answer them.
     pub(crate) fn dead_calls(&self) -> u64 {
         self.dead_calls.load(Ordering::Relaxed)
+    }
+
+    /// Notes what the shop has of a call that began during `fault`, whatever its layers did for it.
+    pub(crate) fn note_end(&self, fault: Fault, is_lost: bool) {
+        if fault.is_partial() {
+            self.tried.fetch_add(1, Ordering::Relaxed);
+            self.lost.fetch_add(is_lost.into(), Ordering::Relaxed);
+        }
+    }
+
+    /// Returns which share of the shop's calls was lost while some were to be.
+    pub(crate) fn lost_share(&self) -> f64 {
+        let lost = self.lost.load(Ordering::Relaxed);
+        share(lost, self.tried.load(Ordering::Relaxed))
     }
 }
 
@@ -176,12 +197,13 @@ struct Service {
 async fn answer_as_told(State(service): State<Arc<Service>>) -> Response {
     let fault = *service.fault.borrow();
     match fault {
-        Fault::None | Fault::Refuse => sleep(service.delay).await,
         Fault::Hang => future::pending().await,
         Fault::Slow(delay) => sleep(delay).await,
+        Fault::Stall(percent) if service.is_hit(percent) => sleep(STALL).await,
+        Fault::None | Fault::Refuse | Fault::Stall(_) => sleep(service.delay).await,
         Fault::Errors(percent) => {
             sleep(service.delay).await;
-            if is_error(service.answers.fetch_add(1, Ordering::Relaxed), percent) {
+            if service.is_hit(percent) {
                 return StatusCode::INTERNAL_SERVER_ERROR.into_response();
             }
         }
@@ -189,8 +211,15 @@ async fn answer_as_told(State(service): State<Arc<Service>>) -> Response {
     Json(service.answer.clone()).into_response()
 }
 
-/// Scatters exactly `percent` errors over each hundred answers in a row, so that a run repeats.
-fn is_error(n: u64, percent: u8) -> bool {
+impl Service {
+    /// Whether a fault that hits `percent` of the answers hits the next.
+    fn is_hit(&self, percent: u8) -> bool {
+        is_hit(self.answers.fetch_add(1, Ordering::Relaxed), percent)
+    }
+}
+
+/// Scatters exactly `percent` hits over each hundred answers in a row, so that a run repeats.
+fn is_hit(n: u64, percent: u8) -> bool {
     const COPRIME_TO_100: u64 = 61;
     (n % 100) * COPRIME_TO_100 % 100 < percent.into()
 }
@@ -212,9 +241,9 @@ mod tests {
     use tower::ServiceExt;
     use tower::util::BoxCloneSyncService;
 
-    fn client(upstream: &Upstream) -> Client {
+    fn client(upstream: &Arc<Upstream>) -> Client {
         let stack = connect().map_err(BoxError::from);
-        Client::new(upstream.address(), BoxCloneSyncService::new(stack))
+        Client::new(upstream, BoxCloneSyncService::new(stack))
     }
 
     #[tokio::test]
@@ -238,6 +267,7 @@ mod tests {
         for fault in [
             Fault::None,
             Fault::Errors(100),
+            Fault::Stall(100),
             Fault::Hang,
             Fault::Refuse,
             slow,
@@ -261,17 +291,33 @@ mod tests {
         }
 
         assert_eq!(errors, 30);
+        let lost = upstreams.reviews.lost_share();
+        assert!((lost - 0.3).abs() < f64::EPSILON);
+    }
+
+    #[tokio::test]
+    async fn only_calls_that_had_a_chance_count_as_lost() {
+        let upstreams = Upstreams::start().await.unwrap();
+        let slow = Fault::Slow(Duration::from_secs(3));
+        for fault in [Fault::None, Fault::Hang, Fault::Refuse, slow] {
+            upstreams.reviews.note_end(fault, true);
+        }
+        assert!(upstreams.reviews.lost_share().abs() < f64::EPSILON);
+
+        upstreams.reviews.note_end(Fault::Stall(50), true);
+        upstreams.reviews.note_end(Fault::Errors(50), false);
+
+        let lost = upstreams.reviews.lost_share();
+        assert!((lost - 0.5).abs() < f64::EPSILON);
     }
 
     #[test]
-    fn any_hundred_answers_in_a_row_have_that_many_errors() {
+    fn any_hundred_answers_in_a_row_have_that_many_hits() {
         for percent in 0..=100 {
             for start in [0, 1, 57, 1_000] {
-                let errors = (start..start + 100)
-                    .filter(|&n| is_error(n, percent))
-                    .count();
+                let hits = (start..start + 100).filter(|&n| is_hit(n, percent)).count();
 
-                assert_eq!(errors, usize::from(percent));
+                assert_eq!(hits, usize::from(percent));
             }
         }
     }

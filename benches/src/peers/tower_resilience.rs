@@ -1,6 +1,13 @@
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
+use pin_project::pin_project;
+use tower::layer::util::Stack;
+use tower::{Layer, Service};
 use tower_resilience_circuitbreaker::CircuitBreakerLayer;
+use tower_resilience_hedge::HedgeLayer;
 use tower_resilience_retry::{RetryBudget, RetryBudgetBuilder, RetryLayer};
 
 use crate::runtime;
@@ -42,4 +49,57 @@ fn tokens(most: usize) -> Arc<dyn RetryBudget> {
         .max_tokens(most)
         .build()
         .expect("as many tokens are allowed")
+}
+
+/// Makes a hedge after a second. It has no percentiles.
+///
+/// It polls only what has been woken, so that the inner service has to wake it, which no other row
+/// asks for.
+pub(crate) fn hedge() -> Stack<Wakes, HedgeLayer> {
+    let layer = HedgeLayer::builder().delay(Duration::from_secs(1)).build();
+    Stack::new(Wakes, layer)
+}
+
+/// Wakes whoever polls as often as the inner service is pending.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wakes;
+
+impl<S> Layer<S> for Wakes {
+    type Service = Waking<S>;
+
+    fn layer(&self, inner: S) -> Waking<S> {
+        Waking(inner)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Waking<S>(S);
+
+impl<S: Service<Req>, Req> Service<Req> for Waking<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = WakingFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        WakingFuture(self.0.call(request))
+    }
+}
+
+#[pin_project]
+pub(crate) struct WakingFuture<F>(#[pin] F);
+
+impl<F: Future> Future for WakingFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let polled = self.project().0.poll(cx);
+        if polled.is_pending() {
+            cx.waker().wake_by_ref();
+        }
+        polled
+    }
 }

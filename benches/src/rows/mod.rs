@@ -3,6 +3,7 @@
 mod breaker;
 mod core;
 mod floor;
+mod hedge;
 mod retry;
 
 use crate::{Family, Row};
@@ -15,6 +16,7 @@ pub fn families() -> Vec<Family> {
         core::family(),
         breaker::family(),
         retry::family(),
+        hedge::family(),
     ]
 }
 

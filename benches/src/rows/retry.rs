@@ -52,8 +52,9 @@ const SUCCESS: Limits = Limits {
     clock: 0,
 };
 
+/// The delays of a call are boxed when it first fails.
 const REFUSAL: Limits = Limits {
-    allocations: 0,
+    allocations: 1,
     locked: 20,
     clock: 1,
 };

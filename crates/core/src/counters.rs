@@ -1,8 +1,8 @@
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Padded;
 use crate::stripes::Seat;
+use crate::{Padded, stripe_count, thread_number};
 
 /// `N` counters for things that calls do. Each thread counts on a cache line of its own.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ impl<const N: usize> Counters<N> {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            stripes: (0..Seat::count())
+            stripes: (0..Seat::count(stripe_count()))
                 .map(|_| Padded(array::from_fn(|_| AtomicU64::new(0))))
                 .collect(),
         }
@@ -28,7 +28,7 @@ impl<const N: usize> Counters<N> {
     /// If `counter` is not below `N`.
     #[inline]
     pub fn add(&self, counter: usize, n: u64) {
-        let seat = Seat::mine(self.stripes.len());
+        let seat = Seat::of(thread_number(), self.stripes.len());
         let counter = &self.stripes[seat.index][counter];
         if seat.is_own {
             let count = counter.load(Ordering::Relaxed);

@@ -119,10 +119,10 @@ pub fn thread_number() -> usize {
     }
 }
 
-/// Where a thread counts, among twice [`stripe_count`] counters.
+/// Where a thread counts, if there are two counters to a stripe.
 ///
-/// The first threads have one each that nobody else writes, so that they need not lock the bus.
-/// That is a third of what a call costs. All later threads share the other half.
+/// The first threads have one each that nobody else writes: they need not lock the bus, which is
+/// half of what counting costs. All later threads share the other half.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Seat {
     pub(crate) index: usize,
@@ -131,25 +131,25 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    /// Returns how many counters there are.
-    pub(crate) fn count() -> usize {
-        2 * stripe_count()
+    /// Returns how many seats there are to so many stripes.
+    pub(crate) const fn count(stripes: usize) -> usize {
+        2 * stripes
     }
 
-    /// Returns the calling thread's seat among `count`, a power of two.
+    /// Returns the seat of the thread of this number, among `count` of them: a power of two.
     #[inline]
-    pub(crate) fn mine(count: usize) -> Self {
-        Self::of(thread_number(), count)
-    }
-
-    #[inline]
-    pub(crate) fn of(thread: usize, count: usize) -> Self {
+    pub(crate) const fn of(thread: usize, count: usize) -> Self {
         let half = count / 2;
-        let is_own = thread < half;
-        let shared = half + (thread & (count - half - 1));
-        Self {
-            index: if is_own { thread } else { shared },
-            is_own,
+        if thread < half {
+            Self {
+                index: thread,
+                is_own: true,
+            }
+        } else {
+            Self {
+                index: half + (thread & (half - 1)),
+                is_own: false,
+            }
         }
     }
 }
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_first_threads_share_their_seats_with_nobody() {
-        let seats = (0..16).map(|thread| Seat::of(thread, 8));
+        let seats = (0..16).map(|thread| Seat::of(thread, Seat::count(4)));
 
         let (own, shared): (Vec<_>, Vec<_>) = seats.partition(|seat| seat.is_own);
 

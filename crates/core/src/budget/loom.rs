@@ -12,7 +12,6 @@ use super::grpc::Grpc;
 use super::ratio::Ratio;
 use super::settings::{Settings, Style};
 use super::tokens::Tokens;
-use crate::stripes::Seat;
 use crate::{Failure, FailureKind};
 
 const FAILURE: Failure = Failure::new(FailureKind::Server);
@@ -32,7 +31,7 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 /// A budget of one extra attempt for each call, of which there was one.
 fn after_a_call(start: Instant) -> Arc<Ratio> {
     let ratio = Ratio::striped(1.0, 0.0, WINDOW, start, 2);
-    ratio.begin_in(Seat::of(0, 2), || start);
+    ratio.begin_in(0, || start);
     Arc::new(ratio)
 }
 
@@ -60,7 +59,7 @@ fn calls_that_begin_meanwhile_pay_once() {
         let other = Arc::clone(&ratio);
 
         let thread = thread::spawn(move || {
-            other.begin_in(Seat::of(1, 2), || start);
+            other.begin_in(1, || start);
             other.withdraw(start)
         });
         let mine = ratio.withdraw(start);

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::stripes::Seat;
 use crate::window::sync::{AtomicI64, AtomicU64};
 use crate::window::{Progress, Sum};
-use crate::{Padded, nanos};
+use crate::{Padded, nanos, stripe_count, thread_number};
 
 /// Allows so many extra attempts as there were first attempts within a window, times a ratio, and
 /// some more.
@@ -73,7 +73,7 @@ const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
 impl Ratio {
     pub(super) fn new(ratio: f64, min_per_second: f64, window: Duration, epoch: Instant) -> Self {
-        Self::striped(ratio, min_per_second, window, epoch, Seat::count())
+        Self::striped(ratio, min_per_second, window, epoch, stripe_count())
     }
 
     pub(super) fn striped(
@@ -98,7 +98,9 @@ impl Ratio {
             epoch,
             step,
             progress,
-            stripes: (0..stripes).map(|_| Padded(Stripe::new())).collect(),
+            stripes: (0..Seat::count(stripes))
+                .map(|_| Padded(Stripe::new()))
+                .collect(),
             look: AtomicU64::new(look.bits()),
             buckets: (0..most).map(Bucket::empty).collect(),
             firsts: AtomicI64::new(0),
@@ -109,11 +111,12 @@ impl Ratio {
     /// Counts a first attempt. The clock is read once in a while.
     #[inline]
     pub(super) fn begin(&self, now: impl FnOnce() -> Instant) {
-        self.begin_in(Seat::mine(self.stripes.len()), now);
+        self.begin_in(thread_number(), now);
     }
 
     #[inline]
-    pub(super) fn begin_in(&self, seat: Seat, now: impl FnOnce() -> Instant) {
+    pub(super) fn begin_in(&self, thread: usize, now: impl FnOnce() -> Instant) {
+        let seat = Seat::of(thread, self.stripes.len());
         let stripe = &self.stripes[seat.index];
         let count = stripe.add(seat.is_own);
         if count >= stripe.due.load(Relaxed) {
@@ -566,7 +569,7 @@ mod tests {
                     Step::Begin { thread, calls } => {
                         for _ in 0..calls {
                             model.firsts.push(looked);
-                            ratio.begin_in(Seat::of(thread, 4), || {
+                            ratio.begin_in(thread, || {
                                 let now = now();
                                 looked = seen.get();
                                 now
