@@ -29,8 +29,8 @@ pub(super) fn family() -> Family {
 
 const SUCCESS: Limits = Limits {
     allocations: 0,
-    locked: 6,
-    clock: 2,
+    locked: 4,
+    clock: 1,
 };
 
 fn builder() -> HedgeBuilder<ErrorsAreFailures, Always> {

@@ -48,14 +48,14 @@ pub(super) fn family() -> Family {
 
 const SUCCESS: Limits = Limits {
     allocations: 0,
-    locked: 4,
+    locked: 2,
     clock: 0,
 };
 
 /// The delays of a call are boxed when it first fails.
 const REFUSAL: Limits = Limits {
     allocations: 1,
-    locked: 20,
+    locked: 10,
     clock: 1,
 };
 
