@@ -182,7 +182,11 @@ impl<C, R, T, X> RetryBuilder<C, R, T, X> {
     /// meanwhile wait for the one fetch. A layer below puts the credentials on the request.
     ///
     /// The retry is one of the call's attempts and is paid from the budget. If `refresh` fails, the
-    /// answer goes up as it is.
+    /// answers of all who wait go up as they are.
+    ///
+    /// Which answers are such a refusal is read by the [`notes`](Self::notes): `.http()` and
+    /// `.grpc()` know them, and for anything else it is [`Signs`](watertight_core::Signs) of your
+    /// own that do. Without, no call is retried for this.
     pub fn on_unauthorized<F, Fut, E>(mut self, refresh: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,

@@ -13,6 +13,8 @@ pub(crate) struct Refresh {
     turn: Arc<Mutex<()>>,
     /// How often credentials have been fetched.
     fetched: Arc<AtomicU64>,
+    /// How often that has failed.
+    failed: Arc<AtomicU64>,
 }
 
 /// Whether the credentials of a call are fresh by now.
@@ -31,6 +33,7 @@ impl Refresh {
             }),
             turn: Arc::default(),
             fetched: Arc::default(),
+            failed: Arc::default(),
         }
     }
 
@@ -40,18 +43,26 @@ impl Refresh {
     }
 
     /// Sees to it that the credentials are later ones than those of `generation`. Who comes while
-    /// they are being fetched waits; where that fails or is given up, the next in turn tries.
+    /// they are being fetched waits, and if that fails it has failed for all of them: one after
+    /// another they would only wait longer. Where it is given up, the next in turn tries.
     pub(crate) fn after(&self, generation: u64) -> Refreshing {
         let refresh = self.clone();
+        let failed = self.failed.load(Ordering::Acquire);
         Box::pin(async move {
             let _turn = refresh.turn.lock().await;
             if refresh.generation() != generation {
                 return true;
             }
-            let is_fresh = (refresh.fetch)().await;
-            if is_fresh {
-                refresh.fetched.fetch_add(1, Ordering::Release);
+            if refresh.failed.load(Ordering::Acquire) != failed {
+                return false;
             }
+            let is_fresh = (refresh.fetch)().await;
+            let count = if is_fresh {
+                &refresh.fetched
+            } else {
+                &refresh.failed
+            };
+            count.fetch_add(1, Ordering::Release);
             is_fresh
         })
     }

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::future::join_all;
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
-use watertight_core::{Always, Backoff, Budget, Note, RetriesExhausted, Signs};
+use watertight_core::{
+    Always, Backoff, Budget, BudgetCall, Failure, FailureKind, Note, RetriesExhausted, Signs,
+};
 use watertight_metrics::Registry;
 use watertight_retry::RetryLayer;
 
@@ -196,4 +198,47 @@ async fn when_who_fetches_goes_away_the_next_in_turn_fetches() {
 
     assert_eq!(second.await.unwrap().unwrap(), Some(1));
     assert_eq!(world.seen(), (2, 3));
+}
+
+/// Whoever asks for credentials that cannot be had asks once for all who wait, and not once for
+/// each of them in turn.
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_fails_fails_for_all_who_wait() {
+    let world = World {
+        accepts: 9,
+        fails: true,
+        ..World::default()
+    };
+    let service = world.service(Budget::unlimited());
+    let start = Instant::now();
+
+    let answers = join_all((0..10).map(|n| service.clone().oneshot(n))).await;
+
+    assert!(answers.into_iter().all(|it| it.unwrap().is_none()));
+    assert_eq!(world.seen(), (1, 10));
+    assert_eq!(Instant::now() - start, 2 * SECOND);
+
+    assert_eq!(service.oneshot(1).await.unwrap(), None);
+    assert_eq!(world.seen(), (2, 11), "who comes later tries again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fetch_that_fails_or_is_given_up_costs_nothing() {
+    let budget = Budget::tokens(14);
+    let world = World {
+        accepts: 9,
+        fails: true,
+        ..World::default()
+    };
+    let service = world.service(budget.clone());
+    assert_eq!(service.clone().oneshot(1).await.unwrap(), None);
+
+    let dropped = tokio::spawn(service.clone().oneshot(2));
+    sleep(SECOND + SECOND / 2).await;
+    assert_eq!(world.seen(), (2, 2), "it fetches");
+    dropped.abort();
+    dropped.await.unwrap_err();
+
+    let mut call = BudgetCall::new(&budget);
+    assert!(call.withdraw(&Failure::new(FailureKind::Server), Instant::now));
 }
