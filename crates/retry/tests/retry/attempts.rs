@@ -1,11 +1,18 @@
 //! What is retried, how often, and what comes back.
 
+use std::future::ready;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{Backoff, FailureKind, Jitter, Outcome};
+use tokio_test::{assert_pending, assert_ready_ok, task};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
+use watertight_core::{Always, Backoff, FailureKind, Jitter, Name, Outcome, Reason, Rejection};
+use watertight_metrics::Registry;
+use watertight_retry::RetryLayer;
 
-use crate::stage::{Answer, BAD, GOOD, SECOND, failure, stage};
+use crate::stage::{Answer, BAD, Backend, GOOD, SECOND, builder, failure, stage};
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_succeeds_is_made_once() {
@@ -152,4 +159,68 @@ async fn many_attempts_in_one_poll_need_no_more_stack_than_one() {
     assert!(stage.call(1).await.unwrap().is_success());
 
     assert_eq!(stage.backend.calls(), 100_000);
+}
+
+/// There is no timer here that it could set.
+#[test]
+fn a_retry_at_once_needs_no_timer() {
+    let backend = Backend::new([BAD, BAD, GOOD]);
+    let layer = builder()
+        .backoff(Backoff::constant(Duration::ZERO))
+        .registry(&Registry::new())
+        .build();
+    let mut service = layer.layer(backend.clone());
+
+    let answer = assert_ready_ok!(task::spawn(service.call(1)).poll());
+
+    assert!(answer.is_success());
+    assert_eq!(backend.calls(), 3);
+}
+
+/// An answer that nobody will see may hold a connection, or a place in a bulkhead.
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_to_be_retried_is_dropped_before_the_wait() {
+    let held = Arc::new(());
+    let answers = Arc::downgrade(&held);
+    let backend = service_fn(move |_: u32| ready(Ok::<_, BoxError>(answers.upgrade())));
+    let mut service = RetryLayer::builder("payments")
+        .classify_fn(|_: Result<&Option<_>, _>| Outcome::failure(FailureKind::Server))
+        .repeat(Always)
+        .backoff(Backoff::constant(SECOND))
+        .registry(&Registry::new())
+        .build()
+        .layer(backend);
+
+    let mut call = task::spawn(service.call(1));
+    assert_pending!(call.poll());
+
+    assert_eq!(Arc::strong_count(&held), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_layer_below_refused_is_not_retried_whatever_it_is_taken_for() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&calls);
+    let refuses = service_fn(move |_: u32| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        let refused = Rejection::new(Reason::CircuitOpen, Name::from("below"));
+        ready(Err::<(), _>(BoxError::from(
+            refused.with_retry_after(SECOND),
+        )))
+    });
+    let layer = RetryLayer::builder("payments")
+        .classify_fn(|_: Result<&(), _>| Outcome::failure(FailureKind::Server))
+        .repeat(Always)
+        .registry(&Registry::new())
+        .build();
+
+    let error = layer.layer(refuses).oneshot(1).await.unwrap_err();
+
+    assert_eq!(
+        Rejection::find(&*error).unwrap().reason(),
+        Reason::CircuitOpen
+    );
+    assert_eq!(calls.load(Ordering::Relaxed), 1);
+    let snapshot = layer.handle().snapshot();
+    assert_eq!(snapshot.given_up["not_retryable"], 1);
 }
