@@ -114,6 +114,11 @@ impl Machine {
         self.config.load()
     }
 
+    /// Whether calls are retried, and not just looked at.
+    pub(crate) fn is_enforced(&self) -> bool {
+        self.config().mode == Mode::Enforce
+    }
+
     /// Returns which credentials a call that begins now may have.
     #[inline]
     pub(crate) fn credentials(&self) -> u64 {

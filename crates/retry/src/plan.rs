@@ -240,7 +240,8 @@ where
         let Some(call) = &self.call else {
             return;
         };
-        if !why.is_exhaustion() {
+        // What only looks on leaves the answer alone.
+        if !why.is_exhaustion() || !call.machine().is_enforced() {
             return;
         }
         let attempts = call.attempts();

@@ -1,7 +1,7 @@
 //! Retry layers above retry layers.
 
 use tower::{Layer, ServiceExt};
-use watertight_core::{Always, Note, RetriesExhausted, Signs};
+use watertight_core::{Always, Budget, Mode, Note, RetriesExhausted, Signs};
 use watertight_metrics::Registry;
 
 use crate::stage::{Answer, BAD, Backend, builder};
@@ -95,4 +95,19 @@ async fn a_layer_that_makes_one_attempt_stops_nobody() {
     stack.oneshot(1).await.unwrap_err();
 
     assert_eq!(backend.calls(), 3);
+}
+
+/// A layer in shadow does nothing to a call, nor does it keep another from doing so.
+#[tokio::test(start_paused = true)]
+async fn a_layer_in_shadow_stops_nobody() {
+    let none = Budget::ratio(0.0).min_per_second(0.0);
+    let backend = Backend::new([Answer::Breaks("reset"); 30]);
+    let builder = || builder().registry(&Registry::new());
+    let shadow = builder().mode(Mode::Shadow).budget(none).build();
+    let stack = builder().build().layer(shadow.layer(backend.clone()));
+
+    stack.oneshot(1).await.unwrap_err();
+
+    assert_eq!(backend.calls(), 3);
+    assert_eq!(shadow.handle().snapshot().given_up["budget"], 3);
 }
