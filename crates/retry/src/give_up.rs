@@ -57,6 +57,12 @@ impl GiveUp {
         }
     }
 
+    /// Whether the call is one for [`exhausted`](crate::RetryBuilder::exhausted): it may succeed
+    /// later, but nobody makes it again.
+    pub(crate) const fn is_for_a_letter(self) -> bool {
+        self.is_exhaustion() || matches!(self, Self::Hint)
+    }
+
     /// Whether this layer has done what it could, or what the budget allows, about a failure that
     /// may pass: those above are not to begin anew.
     pub(crate) const fn is_exhaustion(self) -> bool {

@@ -236,9 +236,13 @@ impl<C, R, T, X> RetryBuilder<C, R, T, X> {
         self.set_notes(notes)
     }
 
-    /// Hands the calls on that were given up after a retryable failure: `write` makes something of
-    /// the request and its last answer, which goes into a channel (of dead letters, say). The
-    /// answer is not held up: what does not fit is lost, and counted.
+    /// Hands the calls on that may succeed later, but are made no more: those given up for `marked`,
+    /// `attempts`, `hint`, `elapsed`, `deadline` or `budget`, as the
+    /// [table](crate#when-a-call-is-made-again) has it. `write` makes something of the request and
+    /// its last answer, which goes into a channel (of dead letters, say). The answer is not held up:
+    /// what does not fit is lost, and counted.
+    ///
+    /// The request is kept for that until the call ends, even of a call that has a single attempt.
     pub fn exhausted<L, Req, Res, F>(
         self,
         sender: mpsc::Sender<L>,

@@ -12,7 +12,7 @@ pub trait Exhausted<Req, Res> {
     const WANTED: bool;
 
     /// Takes a request that may be sent again later, and its last answer. Returns false if there
-    /// was no place.
+    /// was no place for it.
     fn take(&self, request: Req, answer: Result<&Res, &DynError>) -> bool;
 }
 

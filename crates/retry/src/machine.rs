@@ -63,10 +63,12 @@ impl Flags {
         self.0 & Self::OFF != 0
     }
 
-    /// Whether a call may have a second attempt, if its request did not come in as one.
+    /// Whether there may be a use for a request once it is sent: a second attempt, or a letter if
+    /// those are `written`. Of one that came in as somebody's second attempt there is none.
     #[inline]
-    pub(crate) const fn may_retry(self, is_second_hand: bool) -> bool {
-        self.0 & Self::MAY_RETRY != 0 && !(is_second_hand && self.0 & Self::GUARDED != 0)
+    pub(crate) const fn keeps(self, written: bool, is_second_hand: bool) -> bool {
+        (written || self.0 & Self::MAY_RETRY != 0)
+            && !(is_second_hand && self.0 & Self::GUARDED != 0)
     }
 
     /// Whether an attempt may take only so long.

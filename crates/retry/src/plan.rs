@@ -241,15 +241,15 @@ where
             return;
         };
         // What only looks on leaves the answer alone.
-        if !why.is_exhaustion() || !call.machine().is_enforced() {
+        if !why.is_for_a_letter() || !call.machine().is_enforced() {
             return;
         }
-        let attempts = call.attempts();
         if X::WANTED && !self.write_letter(result) {
             call.machine().counts.add(Count::LostLetter);
         }
-        if why == GiveUp::Attempts && attempts == 1 {
-            // This layer is not there to retry.
+        let attempts = call.attempts();
+        // With a single attempt, this layer is not there to retry.
+        if !why.is_exhaustion() || why == GiveUp::Attempts && attempts == 1 {
             return;
         }
         match result {

@@ -57,10 +57,10 @@ where
         let repeat = &self.tools.repeat;
 
         let start = (!flags.is_off()).then(|| Start::new(way, flags));
-        let may_retry = start
+        let is_kept = start
             .as_ref()
-            .is_some_and(|start| flags.may_retry(start.course.is_second_hand()));
-        let (request, kept) = if may_retry {
+            .is_some_and(|start| flags.keeps(X::WANTED, start.course.is_second_hand()));
+        let (request, kept) = if is_kept {
             repeat.keep(request)
         } else {
             (repeat.once(request), None)

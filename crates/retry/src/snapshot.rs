@@ -12,7 +12,8 @@ pub struct RetrySnapshot {
     pub in_flight: usize,
     /// How many attempts were made after the first ones.
     pub retries: u64,
-    /// How many exhausted calls found no place in the channel for them.
+    /// How many exhausted calls found no place in the channel for them, or had a request that could
+    /// not be made once more.
     pub letters_lost: u64,
     /// How many failed answers were not retried, by the reason. The reasons are those of the metric
     /// `watertight_retries_given_up_total`.

@@ -6,7 +6,7 @@ use tower::{Layer, Service, ServiceExt};
 use watertight_core::{DynError, FailureKind, Outcome};
 use watertight_metrics::Registry;
 
-use crate::stage::{Answer, BAD, Backend, GOOD, SECOND, builder, failure};
+use crate::stage::{Answer, BAD, Backend, GOOD, SECOND, builder, failure, told};
 
 type Letter = (u32, String);
 
@@ -72,4 +72,30 @@ async fn what_succeeds_or_cannot_succeed_is_not_handed_on() {
     }
 
     assert!(letters.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_had_but_one_attempt_is_handed_on_too() {
+    let (sender, mut letters) = mpsc::channel(1);
+    let layer = builder()
+        .max_attempts(1)
+        .exhausted(sender, |request: u32, _: Result<&Outcome, &DynError>| {
+            request
+        })
+        .registry(&Registry::new())
+        .build();
+
+    let _ = layer.layer(Backend::new([BAD])).oneshot(7).await;
+
+    assert_eq!(letters.try_recv(), Ok(7));
+    assert_eq!(layer.handle().snapshot().letters_lost, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_to_come_again_much_later_is_handed_on() {
+    let (service, mut letters, _) = posting([told(3_600 * SECOND)]);
+
+    let _ = service.oneshot(7).await;
+
+    assert_eq!(letters.try_recv().unwrap().0, 7);
 }
