@@ -177,9 +177,12 @@ impl RetryCall {
         self.machine().refresh.is_some()
     }
 
-    /// Asks for fresh credentials, where that has not been done for this call, and for the request
-    /// that is sent with them.
-    pub(crate) fn refresh<Req>(&mut self, kept: &impl Keeps<Req>) -> Option<(Refreshing, Req)> {
+    /// Asks for fresh credentials, where that has not been done for this call and it may have
+    /// another attempt, and for the request that is sent with them.
+    pub(crate) fn refresh<Req>(
+        &mut self,
+        kept: &impl Keeps<Req>,
+    ) -> Option<Result<(Refreshing, Req), GiveUp>> {
         if !self.course.refresh_once() {
             return None;
         }
@@ -194,11 +197,11 @@ impl RetryCall {
         match self.pay(&refused, kept, config.mode, Instant::now) {
             Ok(request) => {
                 let refresh = self.machine().refresh.as_ref()?;
-                Some((refresh.after(self.credentials), request))
+                Some(Ok((refresh.after(self.credentials), request)))
             }
             Err(why) => {
                 self.machine().counts.gave_up(why);
-                None
+                Some(Err(why))
             }
         }
     }

@@ -152,13 +152,18 @@ where
         if let Ok(response) = &result
             && call.can_refresh()
             && tools.notes.is_unauthorized(response)
-            && let Some((refreshing, request)) = call.refresh(&kept)
+            && let Some(refreshed) = call.refresh(&kept)
         {
-            self.request = Some(request);
-            self.answer = Some(result);
-            return Next::Refresh(refreshing);
-        }
-        if let Outcome::Failure(failure) = &outcome {
+            match refreshed {
+                Ok((refreshing, request)) => {
+                    self.request = Some(request);
+                    self.answer = Some(result);
+                    return Next::Refresh(refreshing);
+                }
+                Err(why) if outcome.is_failure() => self.give_up(why, &mut result),
+                Err(_) => {}
+            }
+        } else if let Outcome::Failure(failure) = &outcome {
             let is_marked = match &result {
                 Ok(response) => tools.notes.is_exhausted(response),
                 Err(error) => RetriesExhausted::is_marked(&**error),

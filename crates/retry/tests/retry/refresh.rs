@@ -1,5 +1,6 @@
 //! Credentials that are refused, and fetched anew.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use watertight_core::{
-    Always, Backoff, Budget, BudgetCall, Failure, FailureKind, Note, RetriesExhausted, Signs,
+    Always, Backoff, Budget, BudgetCall, Failure, FailureKind, Note, Outcome, RetriesExhausted,
+    Signs,
 };
 use watertight_metrics::Registry;
 use watertight_retry::RetryLayer;
@@ -241,4 +243,24 @@ async fn a_fetch_that_fails_or_is_given_up_costs_nothing() {
 
     let mut call = BudgetCall::new(&budget);
     assert!(call.withdraw(&Failure::new(FailureKind::Server), Instant::now));
+}
+
+/// A refusal that is a failure, too, would be counted a second time.
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_given_up_for_one_reason() {
+    let layer = RetryLayer::builder("payments")
+        .classify_fn(|_: Result<&Answer, _>| Outcome::failure(FailureKind::Client))
+        .repeat(Always)
+        .notes(NothingIsUnauthorized)
+        .on_unauthorized(async || Ok::<_, BoxError>(()))
+        .budget(Budget::ratio(0.0).min_per_second(0.0))
+        .registry(&Registry::new())
+        .build();
+    let refuses = service_fn(async |_: u32| Ok::<Answer, BoxError>(None));
+
+    layer.layer(refuses).oneshot(1).await.unwrap();
+
+    let mut given_up = layer.handle().snapshot().given_up;
+    given_up.retain(|_, count| *count > 0);
+    assert_eq!(given_up, BTreeMap::from([("budget", 1)]));
 }
