@@ -9,6 +9,7 @@ mod contract;
 mod exhausted;
 mod handle;
 mod hints;
+mod ledger;
 mod limits;
 mod model;
 mod nested;
