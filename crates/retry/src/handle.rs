@@ -64,6 +64,8 @@ impl RetryHandle {
     }
 
     /// Puts `config` in force while calls are in flight: they go by it from their next failure on.
+    /// A call that began without something has it no more: a clock for `max_elapsed`, or its
+    /// request for a second attempt.
     ///
     /// # Errors
     ///

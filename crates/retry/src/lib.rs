@@ -52,7 +52,7 @@
 //!
 //! | reason | says no |
 //! | --- | --- |
-//! | `not_retryable` | a failure that will not pass, as the classifier sees it; a [`Rejection`](watertight_core::Rejection) of a layer below but for a timeout |
+//! | `not_retryable` | a failure that will not pass, as the classifier sees it; a [`Rejection`](watertight_core::Rejection) of a layer below, but for those that its [`Reason`](watertight_core::Reason) says are retryable, as a timeout is |
 //! | `predicate` | [`retry_if`](RetryBuilder::retry_if) |
 //! | `marked` | a retry layer below has tried already |
 //! | `upstream_attempt` | the request came in as somebody's retry, who will try again: [`amplification_guard`](RetryConfig::amplification_guard) |
@@ -63,7 +63,9 @@
 //! | `not_repeatable` | the request may not be sent twice, or can not: [`Repeat`](watertight_core::Repeat) |
 //! | `budget` | there is no budget |
 //!
-//! Then the last answer is returned as it came, be it a response or an error.
+//! Then the last answer is returned as it came, be it a response or an error. In
+//! [`Mode::Shadow`](watertight_core::Mode::Shadow) what passes all of them is not made either, and
+//! counted as `shadow`.
 //!
 //! Three layers of three attempts each, in three services, would make 27 calls of one. Two things
 //! keep it at three. A layer that gave up marks its answer, and those above leave it alone. And a
@@ -75,6 +77,35 @@
 //! The [`Backoff`](watertight_core::Backoff) says for how long. A service that says when to come
 //! again (`Retry-After`) is not asked earlier: its time is a floor, and jitter only adds to it. A
 //! gRPC pushback is waited exactly, and the backoff begins anew after it.
+//!
+//! `.http()` and `.grpc()` read those two. A service that says it in a way of its own (a
+//! `RateLimit-Reset`, a field in the body, a detail of its error) is understood by a classifier that
+//! puts it into the failure: [`retry_after`](watertight_core::Failure::retry_after) for a floor,
+//! [`pushback`](watertight_core::Failure::pushback) for an exact time,
+//! [`retryable(false)`](watertight_core::Failure::retryable) for never:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use watertight_core::{Always, Failure, FailureKind, Outcome};
+//! use watertight_retry::RetryLayer;
+//!
+//! enum Answer {
+//!     Stock(u32),
+//!     Busy { seconds: u64 },
+//! }
+//!
+//! let retry = RetryLayer::builder("stock")
+//!     .classify_fn(|answer: Result<&Answer, _>| match answer {
+//!         Ok(Answer::Stock(_)) => Outcome::Success,
+//!         Ok(Answer::Busy { seconds }) => Failure::new(FailureKind::Overloaded)
+//!             .retry_after(Some(Duration::from_secs(*seconds)))
+//!             .into(),
+//!         Err(_) => Outcome::failure(FailureKind::Other),
+//!     })
+//!     .repeat(Always)
+//!     .build();
+//! ```
 //!
 //! # Order
 //!

@@ -78,6 +78,11 @@ use crate::{ConfigError, FailureKind};
 /// floors. So share one handle among all that call the same service: make it once, clone it into
 /// the layers.
 ///
+/// Side by side, that is. Layers one around the other, a retry around a hedge, see each call one
+/// after the other, and each counts it as a first attempt, further attempts of the outer one too: a
+/// ratio of 0.1 that the two share allows two tenths of the calls, and more. Give each its own there,
+/// or share a smaller one.
+///
 /// The default floor is there for the few and quiet: with 10 calls a second, a tenth of them would
 /// be one retry a second, and one slow minute could not be bridged. Below `m / r` calls a second,
 /// which is 100 with the defaults, it is the floor that bounds, and at 10 a second it lets every
