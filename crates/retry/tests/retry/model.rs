@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use tokio::runtime::Builder;
-use watertight_core::{Backoff, FailureKind};
+use watertight_core::{Backoff, Context, FailureKind};
 use watertight_retry::{RetryAfter, RetryConfig};
 
 use crate::stage::{Answer, BAD, GOOD, failure, stage, told};
@@ -44,6 +44,7 @@ struct Settings {
     honoured: Option<u64>,
     attempt_timeout: u64,
     max_elapsed: Option<u64>,
+    deadline: Option<u64>,
 }
 
 /// When the calls come, in milliseconds, why it ends there, and whether well.
@@ -92,6 +93,10 @@ fn expected(does: &[Does], settings: &Settings) -> Course {
                 .max_elapsed
                 .is_some_and(is_late)
                 .then_some("elapsed"),
+            settings
+                .deadline
+                .is_some_and(|deadline| now + delay >= deadline)
+                .then_some("deadline"),
         ]
         .into_iter()
         .flatten()
@@ -130,7 +135,14 @@ fn seen(does: &[Does], settings: &Settings) -> Course {
         stage.retry.reconfigure(config).unwrap();
         let start = tokio::time::Instant::now();
 
-        let _ = stage.call(1).await;
+        let context = Context {
+            deadline: settings
+                .deadline
+                .map(|ms| start + Duration::from_millis(ms)),
+            ..Context::default()
+        };
+
+        let _ = context.scope(stage.call(1)).await;
 
         let given_up = stage.given_up();
         assert!(given_up.len() <= 1 && given_up.iter().all(|it| it.1 == 1));
@@ -161,8 +173,9 @@ prop_compose! {
         honoured in option::of(1..250_u64),
         attempt_timeout in 1..150_u64,
         max_elapsed in option::of(1..1_500_u64),
+        deadline in option::of(1..1_500_u64),
     ) -> Settings {
-        Settings { max_attempts, base, honoured, attempt_timeout, max_elapsed }
+        Settings { max_attempts, base, honoured, attempt_timeout, max_elapsed, deadline }
     }
 }
 
