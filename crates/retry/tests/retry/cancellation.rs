@@ -1,9 +1,10 @@
 //! Calls that are dropped, and services that panic.
 
-use std::future::pending;
+use std::future::{Ready, pending, ready};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 
 use futures_util::FutureExt;
 use tokio::time::advance;
@@ -100,4 +101,47 @@ async fn the_attempt_that_hung_is_gone_before_the_next_begins() {
 
     assert_eq!(layer.handle().snapshot().retries, 2);
     assert_eq!(in_flight.load(Ordering::Relaxed), 0);
+}
+
+/// Is well once, and panics from then on: when it is asked whether it is ready, or called.
+#[derive(Clone)]
+struct Worn {
+    calls: Arc<AtomicUsize>,
+    when_asked: bool,
+}
+
+impl Service<u32> for Worn {
+    type Response = Outcome;
+    type Error = BoxError;
+    type Future = Ready<Result<Outcome, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), BoxError>> {
+        let is_worn = self.calls.load(Ordering::Relaxed) > 0;
+        assert!(!is_worn || !self.when_asked, "worn");
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: u32) -> Self::Future {
+        assert_eq!(self.calls.fetch_add(1, Ordering::Relaxed), 0, "worn");
+        ready(Err("reset".into()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_on_the_way_to_a_further_attempt_is_one_failure_too() {
+    for (when_asked, calls) in [(true, 1), (false, 2)] {
+        let registry = Registry::new();
+        let worn = Worn {
+            calls: Arc::default(),
+            when_asked,
+        };
+        let layer = builder().registry(&registry).build();
+
+        let call = AssertUnwindSafe(layer.layer(worn.clone()).oneshot(1));
+        assert!(call.catch_unwind().await.is_err());
+
+        assert_eq!(worn.calls.load(Ordering::Relaxed), calls);
+        let counted = registry.snapshot().instances.pop().unwrap().calls;
+        assert_eq!((counted.failure, counted.cancelled), (1, 0));
+    }
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-use watertight_core::{Backoff, Context, Reason, Rejection};
+use tokio::time::{Instant, sleep};
+use tower::{BoxError, Layer, ServiceExt, service_fn};
+use watertight_core::{Always, Backoff, Context, FailureKind, Outcome, Reason, Rejection};
+use watertight_metrics::Registry;
+use watertight_retry::RetryLayer;
 
 use crate::stage::{Answer, BAD, GOOD, SECOND, stage, told};
 
@@ -118,4 +121,32 @@ async fn a_call_that_came_in_as_a_retry_is_left_to_those_above() {
 
     assert!(first.is_failure() && second.is_success());
     assert_eq!(guarded.given_up(), [("upstream_attempt", 1)]);
+}
+
+/// As all answers of gRPC are, whose status comes later.
+#[tokio::test(start_paused = true)]
+async fn how_long_an_attempt_takes_is_learned_from_answers_that_say_nothing_too() {
+    let backend = service_fn(|fails: bool| async move {
+        if fails {
+            return Err(BoxError::from("reset"));
+        }
+        sleep(2 * SECOND).await;
+        Ok(())
+    });
+    let layer = RetryLayer::builder("payments")
+        .classify_fn(|answer: Result<&(), _>| match answer {
+            Ok(()) => Outcome::Ignored,
+            Err(_) => Outcome::failure(FailureKind::Other),
+        })
+        .repeat(Always)
+        .backoff(Backoff::constant(SECOND))
+        .registry(&Registry::new())
+        .build();
+    let service = layer.layer(backend);
+    let call = |fails| within(3 * SECOND).scope(service.clone().oneshot(fails));
+
+    call(false).await.unwrap();
+    call(true).await.unwrap_err();
+
+    assert_eq!(layer.handle().snapshot().given_up["deadline"], 1);
 }

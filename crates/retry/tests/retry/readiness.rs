@@ -14,12 +14,16 @@ use crate::stage::SECOND;
 type Service1 = Retry<Mock<u32, u32>, watertight_core::ErrorsAreFailures, Always>;
 
 fn mocked() -> (Service1, Handle<u32, u32>) {
+    mocked_in(&Registry::new())
+}
+
+fn mocked_in(registry: &Registry) -> (Service1, Handle<u32, u32>) {
     let layer = RetryLayer::builder("payments")
         .repeat(Always)
         .backoff(Backoff::constant(SECOND))
         .budget(Budget::unlimited())
         .attempt_timeout(5 * SECOND)
-        .registry(&Registry::new())
+        .registry(registry)
         .build();
     let (mock, backend) = mock::pair();
     (layer.layer(mock), backend)
@@ -71,7 +75,8 @@ async fn an_error_of_readiness_is_returned_as_it_is() {
     let error = assert_ready_err!(spawn(()).enter(|cx, _| service.poll_ready(cx)));
     assert_eq!(error.to_string(), "no route");
 
-    let (mut service, mut backend) = mocked();
+    let registry = Registry::new();
+    let (mut service, mut backend) = mocked_in(&registry);
     assert_ready_ok!(spawn(()).enter(|cx, _| service.poll_ready(cx)));
     let mut call = spawn(service.call(1));
     assert_pending!(call.poll());
@@ -81,6 +86,9 @@ async fn an_error_of_readiness_is_returned_as_it_is() {
     advance(SECOND).await;
 
     assert_eq!(assert_ready_err!(call.poll()).to_string(), "no route");
+    drop(call);
+    let calls = registry.snapshot().instances.pop().unwrap().calls;
+    assert_eq!((calls.failure, calls.cancelled), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

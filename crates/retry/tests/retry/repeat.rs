@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use tower::{BoxError, Layer, ServiceExt, service_fn};
+use tokio::time::advance;
+use tokio_test::{assert_pending, task};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use watertight_core::{
-    Backoff, Budget, Context, Failure, FailureKind, Mode, Never, Outcome, Repeat,
+    Always, Backoff, Budget, Context, Failure, FailureKind, Mode, Never, Outcome, Repeat,
 };
 use watertight_metrics::Registry;
 use watertight_retry::RetryLayer;
@@ -193,4 +195,48 @@ async fn an_attempt_is_cut_off_for_another_and_for_nothing_else() {
 
         assert_eq!(repeat.count.load(Ordering::Relaxed), cuts);
     }
+}
+
+/// Calls a service that fails at first and then hangs. Returns who holds the request, and who the
+/// first answer, once the second attempt hangs.
+async fn held_by_the_last_attempt(max_attempts: u32) -> (usize, usize) {
+    let (request, answer) = (Arc::new(()), Arc::new(()));
+    let answers = Arc::downgrade(&answer);
+    let calls = AtomicU32::new(0);
+    let backend = Arc::new(move |_: Arc<()>| {
+        let is_first = calls.fetch_add(1, Ordering::Relaxed) == 0;
+        let answer = answers.upgrade();
+        async move {
+            if !is_first {
+                drop(answer);
+                return std::future::pending().await;
+            }
+            Ok::<_, BoxError>(answer)
+        }
+    });
+    let mut service = builder()
+        .classify_fn(|_: Result<&Option<Arc<()>>, _>| Outcome::failure(FailureKind::Server))
+        .repeat(Always)
+        .max_attempts(max_attempts)
+        // The one that may say no after the wait, for which the answer is held until then.
+        .budget(Budget::grpc(10, 0.1))
+        .build()
+        .layer(service_fn(move |request| backend(request)));
+
+    let mut call = task::spawn(service.call(Arc::clone(&request)));
+    assert_pending!(call.poll());
+    assert_eq!(Arc::strong_count(&answer), 2);
+    advance(SECOND).await;
+    assert_pending!(call.poll());
+
+    (
+        Arc::strong_count(&request) - 1,
+        Arc::strong_count(&answer) - 1,
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_held_that_is_of_no_more_use() {
+    assert_eq!(held_by_the_last_attempt(2).await, (0, 0));
+    assert_eq!(held_by_the_last_attempt(3).await, (1, 0));
 }
