@@ -251,6 +251,38 @@ mod tests {
     }
 
     #[test]
+    fn all_extra_attempts_of_a_call_end_with_it() {
+        let budget = Budget::concurrent(0.0, 2);
+        let mut call = BudgetCall::new(&budget);
+        for _ in 0..2 {
+            assert!(withdraw(&mut call));
+            call.sent();
+        }
+        assert!(!withdraw(&mut call));
+
+        drop(call);
+
+        let mut calls = [(); 3].map(|()| BudgetCall::new(&budget));
+        assert_eq!(calls.each_mut().map(withdraw), [true, true, false]);
+    }
+
+    #[test]
+    fn what_an_extra_attempt_has_cost_comes_back_once() {
+        let budget = Budget::tokens(28);
+        let mut call = BudgetCall::new(&budget);
+        for _ in 0..2 {
+            assert!(withdraw(&mut call));
+            call.sent();
+        }
+
+        call.succeeded();
+        call.succeeded();
+
+        let mut calls = [(); 2].map(|()| BudgetCall::new(&budget));
+        assert_eq!(calls.each_mut().map(withdraw), [true, false]);
+    }
+
+    #[test]
     fn a_success_brings_back_what_its_retry_has_cost() {
         let budget = Budget::tokens(28);
         let mut call = BudgetCall::new(&budget);
