@@ -1,13 +1,14 @@
 //! What the machine asks for the operations that layers are made of.
 
 use std::hint::black_box;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use pin_project::{pin_project, pinned_drop};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tower::{Layer, Service};
 
 use crate::rows::bare;
@@ -34,6 +35,13 @@ pub(super) fn family() -> Family {
             Row::success("clock read", || {
                 Before(|| {
                     black_box(Instant::now());
+                })
+            }),
+            Row::success("timer set + dropped", || {
+                Before(|| {
+                    let timer = pin!(sleep(Duration::from_secs(1)));
+                    let mut cx = Context::from_waker(Waker::noop());
+                    let _ = black_box(timer.poll(&mut cx));
                 })
             }),
         ],
