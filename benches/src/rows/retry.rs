@@ -54,8 +54,8 @@ const SUCCESS: Limits = Limits {
 
 /// The delays of a call are boxed when it first fails.
 const REFUSAL: Limits = Limits {
-    allocations: 1,
-    locked: 10,
+    allocations: 0,
+    locked: 8,
     clock: 1,
 };
 

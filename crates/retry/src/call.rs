@@ -162,12 +162,16 @@ impl RetryCall {
         if is_marked {
             return Err(GiveUp::Marked);
         }
-        let config = self.machine().config().clone();
+        let config = self.machine().config();
         let typical = self.machine().typical.get();
         let now = LazyCell::new(Instant::now);
         self.course.check_attempts(&config)?;
-        let delay = self.course.delay(failure, &config, typical, || *now)?;
+        let delay = self
+            .course
+            .check_delay(failure, &config, typical, || *now)?;
         let request = self.pay(failure, kept, config.mode, || *now)?;
+        // What is refused has no delay to draw.
+        let delay = delay.unwrap_or_else(|| self.course.delay(failure, &config));
         Ok((delay, request))
     }
 
@@ -186,7 +190,7 @@ impl RetryCall {
         if !self.course.refresh_once() {
             return None;
         }
-        let config = self.machine().config().clone();
+        let config = self.machine().config();
         let typical = self.machine().typical.get();
         self.course.check_attempts(&config).ok()?;
         self.course

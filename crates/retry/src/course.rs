@@ -79,18 +79,45 @@ impl Course {
         Ok(())
     }
 
-    /// Returns how long to wait before the next attempt after `failure`, if another fits. An attempt
-    /// takes about as long as a `typical` one.
-    pub(crate) fn delay(
+    /// Checks that another attempt after `failure` fits, which takes about as long as a `typical`
+    /// one. Returns the [delay](Self::delay) before it where that had to be known.
+    pub(crate) fn check_delay(
         &mut self,
         failure: &Failure,
         config: &RetryConfig,
         typical: Duration,
         now: impl FnOnce() -> Instant,
-    ) -> Result<Duration, GiveUp> {
-        let delay = self.wait(failure, config)?;
+    ) -> Result<Option<Duration>, GiveUp> {
+        let hint = config.retry_after.limit().zip(failure.retry_after);
+        if hint.is_some_and(|(limit, after)| after > limit) {
+            return Err(GiveUp::Hint);
+        }
+        if self.began.is_none() {
+            return Ok(None);
+        }
+        let delay = self.delay(failure, config);
         self.check_time(delay, config, typical, now)?;
-        Ok(delay)
+        Ok(Some(delay))
+    }
+
+    /// Returns how long to wait before the next attempt after `failure`.
+    ///
+    /// What the service asks for is a floor, and jitter only adds to it: all who were told the same
+    /// would come at once. A pushback is waited exactly, and the backoff begins anew after it.
+    pub(crate) fn delay(&mut self, failure: &Failure, config: &RetryConfig) -> Duration {
+        let delays = self
+            .delays
+            .get_or_insert_with(|| Box::new(config.backoff.delays()));
+        let hint = config.retry_after.limit().and(failure.retry_after);
+        match hint {
+            None => delays.next_delay(),
+            Some(after) if failure.exact => {
+                delays.reset();
+                after
+            }
+            Some(after) if delays.is_jittered() => after.saturating_add(delays.next_delay()),
+            Some(after) => after.max(delays.next_delay()),
+        }
     }
 
     /// Whether another attempt fits that begins after `delay`.
@@ -117,30 +144,6 @@ impl Course {
             return Err(GiveUp::Deadline);
         }
         Ok(())
-    }
-
-    /// What the service asks for is a floor, and jitter only adds to it: all who were told the same
-    /// would come at once. A pushback is waited exactly, and the backoff begins anew after it.
-    fn wait(&mut self, failure: &Failure, config: &RetryConfig) -> Result<Duration, GiveUp> {
-        let delays = self
-            .delays
-            .get_or_insert_with(|| Box::new(config.backoff.delays()));
-        let hint = config
-            .retry_after
-            .limit()
-            .and_then(|limit| Some((limit, failure.retry_after?)));
-        match hint {
-            None => Ok(delays.next_delay()),
-            Some((limit, after)) if after > limit => Err(GiveUp::Hint),
-            Some((_, after)) if failure.exact => {
-                delays.reset();
-                Ok(after)
-            }
-            Some((_, after)) if delays.is_jittered() => {
-                Ok(after.saturating_add(delays.next_delay()))
-            }
-            Some((_, after)) => Ok(after.max(delays.next_delay())),
-        }
     }
 }
 
@@ -181,8 +184,19 @@ mod tests {
         let (mut course, now) = begin(None);
         failures
             .iter()
-            .map(|failure| course.delay(failure, config, Duration::ZERO, || now))
+            .map(|failure| check(&mut course, failure, config, Duration::ZERO, || now))
             .collect()
+    }
+
+    fn check(
+        course: &mut Course,
+        failure: &Failure,
+        config: &RetryConfig,
+        typical: Duration,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<Duration, GiveUp> {
+        let delay = course.check_delay(failure, config, typical, now)?;
+        Ok(delay.unwrap_or_else(|| course.delay(failure, config)))
     }
 
     #[test]
@@ -254,7 +268,11 @@ mod tests {
         };
         let (mut course, now) = begin(None);
 
-        let mut delay = |at| course.delay(&failure(), &config, Duration::ZERO, || now + at);
+        let mut delay = |at| {
+            check(&mut course, &failure(), &config, Duration::ZERO, || {
+                now + at
+            })
+        };
 
         assert_eq!(delay(2 * SECOND), Ok(SECOND));
         assert_eq!(delay(2 * SECOND), Err(GiveUp::Elapsed));
@@ -264,7 +282,7 @@ mod tests {
     fn an_attempt_that_would_not_end_by_the_deadline_is_not_begun() {
         let (mut course, now) = begin(Some(5 * SECOND));
 
-        let mut delay = |typical| course.delay(&failure(), &config(), typical, || now);
+        let mut delay = |typical| check(&mut course, &failure(), &config(), typical, || now);
 
         assert_eq!(delay(3 * SECOND), Ok(SECOND));
         assert_eq!(delay(3 * SECOND), Err(GiveUp::Deadline));
@@ -274,9 +292,9 @@ mod tests {
     fn without_a_limit_of_time_no_clock_is_read() {
         let mut course = Course::begin(false, || unreachable!("nothing depends on it"));
 
-        let delay = course.delay(&failure(), &config(), SECOND, || unreachable!());
+        let delay = course.check_delay(&failure(), &config(), SECOND, || unreachable!());
 
-        assert_eq!(delay, Ok(SECOND));
+        assert_eq!(delay, Ok(None));
     }
 
     #[test]
