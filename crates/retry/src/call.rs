@@ -112,6 +112,7 @@ impl RetryCall {
     }
 
     /// Ends the call with a success, where it is: to move it would take longer.
+    #[inline]
     pub(crate) fn succeed(call: &mut Option<Self>) {
         if let Some(call) = call {
             call.answered();
