@@ -195,12 +195,13 @@ where
                     if let Some(timer) = this.timer.as_mut().as_pin_mut() {
                         ready!(timer.poll(cx));
                     }
-                    this.timer.set(None);
                     hedges.race.is_due();
                 }
                 Next::Send => match ready!(hedges.poll_send(call, cx)) {
                     Sending::Counted => hedges.race.was_counted(call.delay()),
                     Sending::Sent => {
+                        // A failure may have come before the time.
+                        this.timer.set(None);
                         hedges.race.was_sent(call.delay());
                         let newest = hedges.in_flight() - 1;
                         let polled = self.as_mut().poll_hedges(newest, cx);
@@ -216,6 +217,7 @@ where
                     }
                 },
                 Next::Never => {
+                    this.timer.set(None);
                     hedges.let_go();
                     return Poll::Pending;
                 }

@@ -280,6 +280,22 @@ async fn a_polled_call_that_nothing_has_happened_to_wakes_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_timer_that_nobody_waits_for_any_more_wakes_nobody() {
+    let no_more = Failure::new(FailureKind::Overloaded).retryable(false);
+    for failed in [broken(), no_more.into()] {
+        let mut stage = stage(|it| it.max_hedges(2));
+        let (mut call, _primary, hedge) = stage.start_hedged().await;
+
+        // The wait for the second hedge is over, be it sent or not.
+        hedge.ends(failed);
+        assert_pending!(call.poll());
+        advance(2 * DELAY).await;
+
+        assert!(!call.is_woken(), "{failed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_timer_wakes_the_call() {
     let mut stage = stage(|it| it);
     let (call, _primary) = stage.start();
