@@ -87,9 +87,9 @@
 //! | | no hedge sent yet | hedges in flight |
 //! | --- | --- | --- |
 //! | a success, or what the classifier ignores | is the answer | is the answer |
-//! | a retryable failure | is the answer: to repeat it is a retry's work | sends the next hedge at once; with a hint to come later (`Retry-After`, a pushback), then |
+//! | a retryable failure | is the answer: to repeat it is a retry's work | sends the next hedge at once; with a hint to come later (`Retry-After`, a pushback), then and not before |
 //! | a fatal failure, such as a 400 | is the answer | is the answer |
-//! | "do not come again" (a negative pushback), a [`Rejection`](watertight_core::Rejection) of a layer below | is the answer | the others are waited for, and no further hedge is sent |
+//! | "do not come again" (a negative pushback, a hint above 30 s), a [`Rejection`](watertight_core::Rejection) of a layer below | is the answer | the others are waited for, and no further hedge is sent |
 //! | the last failure | | the answer is the first attempt's |
 //!
 //! Whoever has lost is dropped before the answer is returned. An answer that is ready in the same

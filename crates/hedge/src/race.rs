@@ -14,6 +14,8 @@ pub(crate) struct Race {
     /// How many attempts have no answer yet.
     in_flight: u32,
     next: Next,
+    /// Whether the service has asked for the wait for the next.
+    is_put_off: bool,
 }
 
 /// What is to be done for the next hedge.
@@ -55,6 +57,7 @@ impl Race {
             sent: 0,
             in_flight: 1,
             next: Next::Ask,
+            is_put_off: false,
         }
     }
 
@@ -69,6 +72,7 @@ impl Race {
 
     /// Takes note of after what time the next hedge is to be sent, if at all.
     pub(crate) fn delayed(&mut self, delay: Option<Duration>) {
+        self.is_put_off = false;
         self.next = match delay {
             Some(Duration::ZERO) => Next::Send,
             Some(delay) => Next::After(delay),
@@ -120,10 +124,21 @@ impl Race {
             return self.stop();
         }
         if self.left > 0 {
-            let hint = failure.retry_after.unwrap_or_default();
-            self.delayed((hint <= LONGEST_HINT).then_some(hint));
+            match failure.retry_after {
+                Some(hint) if hint > LONGEST_HINT => return self.stop(),
+                Some(hint) => self.put_off(hint),
+                None if self.is_put_off => {}
+                None => self.delayed(Some(Duration::ZERO)),
+            }
         }
         self.standing()
+    }
+
+    /// Sends the next hedge when the service has asked for it: no failure without a hint makes that
+    /// any sooner.
+    fn put_off(&mut self, hint: Duration) {
+        self.delayed(Some(hint));
+        self.is_put_off = !hint.is_zero();
     }
 
     fn standing(&self) -> Standing {

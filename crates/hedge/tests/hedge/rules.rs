@@ -244,6 +244,41 @@ async fn a_pushback_delays_the_next_and_then_the_rhythm_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_without_a_hint_does_not_cut_the_wait_of_another_short() {
+    let later = Failure::new(FailureKind::Overloaded).pushback(5 * DELAY);
+    let mut stage = stage(|it| it.max_hedges(2));
+    let (mut call, primary, hedge) = stage.start_hedged().await;
+    hedge.ends(later.into());
+    assert_pending!(call.poll());
+
+    primary.fails();
+    assert_pending!(call.poll());
+    advance(5 * DELAY - MS).await;
+    assert_pending!(call.poll());
+    stage.no_attempt();
+    advance(MS).await;
+    assert_pending!(call.poll());
+
+    stage.attempt().succeeds();
+    assert_ready_ok!(call.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_asks_for_an_hour_is_sent_no_more_whatever_fails() {
+    let hour = Duration::from_secs(3600);
+    let later = Failure::new(FailureKind::Overloaded).retry_after(Some(hour));
+    let mut stage = stage(|it| it.max_hedges(2));
+    let (mut call, primary, hedge) = stage.start_hedged().await;
+    hedge.ends(later.into());
+    assert_pending!(call.poll());
+
+    primary.fails();
+
+    assert_eq!(assert_ready_ok!(call.poll()), broken());
+    stage.no_attempt();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_counts_nowhere_is_an_answer() {
     let mut stage = stage(|it| it);
     let (mut call, _primary, hedge) = stage.start_hedged().await;
