@@ -22,7 +22,7 @@ const BINARY: Duration = Duration::from_secs(30);
 const MODELS: Duration = Duration::from_secs(60);
 
 /// The packages with loom models. Those are the unit tests with `loom` in their path.
-const WITH_MODELS: [&str; 2] = ["watertight-core", "watertight-breaker"];
+const WITH_MODELS: [&str; 3] = ["watertight-core", "watertight-breaker", "watertight-http"];
 
 /// The examples that check themselves, and how.
 const SELF_CHECKS: [(&str, &str); 1] = [("storefront", "--seconds 6 --check")];

@@ -4,12 +4,15 @@ mod body;
 mod error;
 mod keep;
 mod limits;
+#[cfg(all(test, watertight_loom))]
+mod loom;
 #[cfg(test)]
 mod model;
 mod readers;
 #[cfg(test)]
 mod script;
 mod shared;
+mod sync;
 mod tape;
 
 pub(crate) use body::KeptBody;

@@ -1,5 +1,5 @@
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use watertight_core::BoxError;
 
 use super::ReplayError;
 use super::readers::Wait;
+use super::sync::{Mutex, MutexGuard};
 use super::tape::{Next, Rest, Tape};
 
 type Polled = Poll<Option<Result<Frame<Bytes>, ReplayError>>>;
