@@ -22,7 +22,12 @@ const BINARY: Duration = Duration::from_secs(30);
 const MODELS: Duration = Duration::from_secs(60);
 
 /// The packages with loom models. Those are the unit tests with `loom` in their path.
-const WITH_MODELS: [&str; 3] = ["watertight-core", "watertight-breaker", "watertight-http"];
+const WITH_MODELS: [&str; 4] = [
+    "watertight-core",
+    "watertight-breaker",
+    "watertight-hedge",
+    "watertight-http",
+];
 
 /// The examples that check themselves, and how.
 const SELF_CHECKS: [(&str, &str); 1] = [("storefront", "--seconds 6 --check")];

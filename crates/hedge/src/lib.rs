@@ -160,13 +160,17 @@ mod handle;
 mod hedges;
 mod latencies;
 mod layer;
+#[cfg(all(test, watertight_loom))]
+mod loom;
 mod machine;
 mod plan;
 mod race;
 mod samples;
 mod service;
 mod shared;
+mod shared_config;
 mod snapshot;
+mod sync;
 mod target;
 mod trigger;
 

@@ -2,7 +2,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::time::Instant;
 use watertight_core::{Budget, ConfigError, Mode, Padded, nanos};
 
@@ -10,6 +9,7 @@ use crate::counts::Counts;
 use crate::latencies::Latencies;
 use crate::plan::{CurrentPlan, Plan};
 use crate::samples::Samples;
+use crate::shared_config::SharedConfig;
 use crate::{HedgeConfig, Trigger};
 
 /// What the calls of one layer learn and go by.
@@ -17,7 +17,7 @@ use crate::{HedgeConfig, Trigger};
 pub(crate) struct Machine {
     plan: CurrentPlan,
     latencies: Latencies,
-    config: ArcSwap<HedgeConfig>,
+    config: SharedConfig,
     pub(crate) counts: Counts,
 }
 
@@ -26,7 +26,7 @@ impl Machine {
         Self {
             plan: CurrentPlan::new(Plan::new(&config)),
             latencies: Latencies::new(config.min_samples, now),
-            config: ArcSwap::from_pointee(config),
+            config: SharedConfig::new(config),
             counts,
         }
     }
@@ -37,7 +37,7 @@ impl Machine {
     }
 
     pub(crate) fn config(&self) -> Arc<HedgeConfig> {
-        self.config.load_full()
+        Arc::clone(&self.config.load())
     }
 
     /// Returns how many nanoseconds have passed at `now`.
@@ -64,7 +64,7 @@ impl Machine {
         config.validate()?;
         self.latencies.set_min_samples(config.min_samples);
         let plan = Plan::new(&config);
-        self.config.store(Arc::new(config));
+        self.config.store(config);
         self.plan.store(plan);
         self.learn(now);
         Ok(())
@@ -75,13 +75,20 @@ impl Machine {
         let mut config = HedgeConfig::clone(&self.config.load());
         config.mode = mode;
         let plan = Plan::new(&config);
-        self.config.store(Arc::new(config));
+        self.config.store(config);
         self.plan.store(plan);
         self.learn(now);
     }
 
+    /// Records what calls took, and learns from it if that is worth while.
+    pub(crate) fn record(&self, durations: impl Iterator<Item = Duration>, now: Instant) {
+        if self.latencies.record(durations, now) {
+            self.learn(now);
+        }
+    }
+
     /// Puts the delay in force that follows from the latencies.
-    fn learn(&self, now: Instant) {
+    pub(crate) fn learn(&self, now: Instant) {
         loop {
             let config = self.config.load();
             let Trigger::Percentile(p) = config.trigger else {
@@ -147,9 +154,7 @@ impl Stripe {
     fn hand_over(&self, now: Instant) {
         let latencies = &self.machine.latencies;
         let samples = self.samples.take(latencies.time(now), latencies.due(now));
-        if latencies.record(samples, now) {
-            self.machine.learn(now);
-        }
+        self.machine.record(samples, now);
     }
 }
 

@@ -1,9 +1,10 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use watertight_core::{Mode, nanos};
 
+use crate::sync::AtomicU64;
 use crate::{HedgeConfig, Trigger};
 
 /// What a call has to know when it comes, in one word: the mode, how many hedges, and after what
@@ -102,7 +103,7 @@ impl fmt::Debug for Plan {
 pub(crate) struct CurrentPlan(AtomicU64);
 
 impl CurrentPlan {
-    pub(crate) const fn new(plan: Plan) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
         Self(AtomicU64::new(plan.0))
     }
 
@@ -111,8 +112,9 @@ impl CurrentPlan {
         Plan(self.0.load(Ordering::Relaxed))
     }
 
+    /// Puts a plan in force, after all that was learnt before.
     pub(crate) fn store(&self, plan: Plan) {
-        self.0.store(plan.0, Ordering::SeqCst);
+        self.0.swap(plan.0, Ordering::SeqCst);
     }
 
     /// Puts a delay in force that has been learnt, unless the delay is said by other means now.
