@@ -215,6 +215,18 @@ fn who_is_cut_off_takes_nothing_from_the_next() {
 }
 
 #[test]
+fn who_is_cut_off_is_told() {
+    check(|| {
+        let Stage { first, rewind, .. } = stage();
+
+        let thread = thread::spawn(move || read(&first));
+        rewind.cut();
+
+        assert!(matches!(thread.join().unwrap(), Err(ReplayError::Over)));
+    });
+}
+
+#[test]
 fn nothing_is_left_when_all_have_gone() {
     check(|| {
         let Stage {
