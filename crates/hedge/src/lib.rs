@@ -99,7 +99,8 @@
 //!
 //! What first attempts take that are answered. Of one that lost, or that a caller gave up on, it is
 //! known that it took longer: it counts so, if it outlived the delay, and not at all otherwise.
-//! Failures say nothing. So the delay is the one that there would be if all calls were waited for.
+//! A failure that came before there was a hedge says nothing. So the delay is the one that there
+//! would be if all calls were waited for.
 //!
 //! # Order
 //!
@@ -125,7 +126,9 @@
 //!
 //! Latencies, budget and counts belong to the layer: all services that one [`HedgeLayer`] or its
 //! clones make share them. A [`Budget`](watertight_core::Budget) can be shared by several layers, a
-//! retry too. A call that may be hedged takes a clone of the service along.
+//! retry too: each feeds it by the calls that come to it, so that a call through a retry and a hedge
+//! with one budget of a ratio counts in both, and the ratio is to be half as much there. A call that
+//! may be hedged takes a clone of the service along.
 //!
 //! # Cost
 //!
@@ -148,7 +151,9 @@
 //!
 //! Metrics: `watertight_calls_total` and `watertight_in_flight` with `layer = "hedge"`, and
 //! `watertight_hedges_total`, the calls that sent hedges, by `winner`: `primary` or `hedge`. More is
-//! in [`HedgeSnapshot`]. A budget that is used up is an event, once a second.
+//! in [`HedgeSnapshot`]. A budget that is used up is an event, once a second. There is no callback
+//! for a hedge, whose failure would be the call's: what is to be done for each belongs into a layer
+//! below, where [`attempt`](watertight_core::Context::attempt) tells it from the first attempt.
 //! In [`Mode::Shadow`](watertight_core::Mode::Shadow) hedges are paid for and counted, and not sent:
 //! a budget that others share is better left out of that.
 

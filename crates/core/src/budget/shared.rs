@@ -25,6 +25,9 @@ use crate::{ConfigError, FailureKind};
 /// let for_hedges = budget;
 /// ```
 ///
+/// Each layer feeds it by the calls that come to it. A call that passes through two of them, a retry
+/// around a hedge, counts in both: the ratio that the two share is to be half as much.
+///
 /// Settings are made before the first clone: each makes a budget of its own, which starts afresh.
 /// There is no lock in it, no allocation after it was made, and memory is constant, some kilobytes.
 ///

@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tokio::time::advance;
@@ -133,4 +134,18 @@ async fn a_call_may_send_no_hedge() {
 
     assert_pending!(call.poll());
     stage.no_attempt();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closure_that_panics_fails_its_call() {
+    let mut stage = stage(|it| it.after_fn(|_| std::panic::resume_unwind(Box::new("closure"))));
+    let mut call = stage.call();
+
+    let panicked = catch_unwind(AssertUnwindSafe(|| call.poll()));
+    drop(call);
+
+    assert!(panicked.is_err());
+    assert_eq!(stage.counted().calls.failure, 1);
+    assert_eq!(stage.backend.alive(), 0);
+    assert_eq!(stage.hedge.in_flight(), 0);
 }
