@@ -138,7 +138,7 @@ impl Race {
     /// any sooner.
     fn put_off(&mut self, hint: Duration) {
         self.delayed(Some(hint));
-        self.is_put_off = !hint.is_zero();
+        self.is_put_off = true;
     }
 
     fn standing(&self) -> Standing {
@@ -224,10 +224,14 @@ mod tests {
 
     #[test]
     fn a_service_that_wants_no_more_gets_no_more() {
-        let no_more = Failure::new(FailureKind::Overloaded)
-            .retryable(false)
-            .into();
-        for outcome in [no_more, failed(FailureKind::Rejected)] {
+        for kind in [
+            FailureKind::Connect,
+            FailureKind::Overloaded,
+            FailureKind::RateLimited,
+            FailureKind::Timeout,
+            FailureKind::Rejected,
+        ] {
+            let outcome = Failure::new(kind).retryable(false).into();
             let mut race = race(2, 1);
 
             assert_eq!(race.answered(&outcome), Standing::Open);
@@ -249,6 +253,16 @@ mod tests {
         race.is_due();
         race.was_sent(DELAY);
         assert_eq!(race.next(), Next::After(DELAY.unwrap()));
+    }
+
+    #[test]
+    fn the_longest_hint_is_waited_for() {
+        let mut race = race(3, 1);
+        let failure = Failure::new(FailureKind::Overloaded).retry_after(Some(LONGEST_HINT));
+
+        assert_eq!(race.answered(&failure.into()), Standing::Open);
+
+        assert_eq!(race.next(), Next::After(LONGEST_HINT));
     }
 
     #[test]

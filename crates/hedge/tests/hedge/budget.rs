@@ -163,3 +163,24 @@ async fn a_hedge_that_is_put_off_is_not_paid_for_meanwhile() {
 
     let (_second, _other, _hedge) = stage.start_hedged().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_others_have_left_no_budget_is_not_sent() {
+    let mut stage = stage(|it| it.budget(Budget::grpc(4, 0.1)));
+    let (mut call, _primary) = stage.start();
+    let others = [(); 2].map(|()| stage.start());
+    // The hedge is paid for, and its service not ready.
+    stage.mock.allow(0);
+    advance(DELAY).await;
+    assert_pending!(call.poll());
+
+    for (mut other, primary) in others {
+        primary.fails();
+        assert_ready_ok!(other.poll());
+    }
+    stage.mock.allow(10);
+    assert_pending!(call.poll());
+
+    stage.no_attempt();
+    assert_eq!(stage.hedge.snapshot().refused_by_budget, 1);
+}
