@@ -84,11 +84,11 @@ impl HedgeCall {
         self.delay()
     }
 
-    /// Pays for a hedge. Returns false if there is no budget for it.
+    /// Pays for a hedge. Returns false if there is no budget for it, or none any more: then what was
+    /// paid is for the caller to give back.
     pub(crate) fn pays(&mut self) -> bool {
         let paid = self.budget.withdraw(&LATE, Instant::now) && self.budget.is_still_allowed();
         if !paid {
-            self.gives_back();
             self.way().counts.refused();
         }
         paid

@@ -1,8 +1,8 @@
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready_ok};
 use tower::{BoxError, Layer, Service, service_fn};
-use watertight_core::{Always, Budget, Failure, FailureKind};
+use watertight_core::{Always, Budget, BudgetCall, Failure, FailureKind};
 use watertight_hedge::HedgeLayer;
 use watertight_metrics::Registry;
 
@@ -14,6 +14,11 @@ fn only(hedges: u32) -> Budget {
         0 => Budget::concurrent(0.0, 0),
         _ => Budget::tokens(hedges * Budget::COST),
     }
+}
+
+/// Whether there is budget for one hedge more.
+fn is_left(budget: &Budget) -> bool {
+    BudgetCall::new(budget).withdraw(&Failure::new(FailureKind::Timeout), Instant::now)
 }
 
 #[tokio::test(start_paused = true)]
@@ -183,4 +188,66 @@ async fn a_hedge_that_others_have_left_no_budget_is_not_sent() {
 
     stage.no_attempt();
     assert_eq!(stage.hedge.snapshot().refused_by_budget, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_whose_service_breaks_is_given_back() {
+    let budget = only(1);
+    let mut stage = stage(|it| it.budget(budget.clone()));
+    let (mut call, _primary) = stage.start();
+    stage.mock.allow(0);
+    advance(DELAY).await;
+    assert_pending!(call.poll());
+    assert!(!is_left(&budget));
+
+    stage.mock.send_error("broken");
+    assert_pending!(call.poll());
+
+    assert!(is_left(&budget));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedged_call_that_succeeds_brings_back_what_its_hedge_has_cost() {
+    let budget = only(1);
+    let mut stage = stage(|it| it.budget(budget.clone()));
+    let (mut call, _primary, hedge) = stage.start_hedged().await;
+    assert!(!is_left(&budget));
+
+    hedge.succeeds();
+    assert_ready_ok!(call.poll());
+
+    assert!(is_left(&budget));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_attempt_that_fails_takes_a_token_in_the_style_of_grpc() {
+    let budget = Budget::grpc(4, 0.1);
+    let mut stage = stage(|it| it.budget(budget.clone()));
+    let (mut call, primary, hedge) = stage.start_hedged().await;
+
+    hedge.fails();
+    assert_pending!(call.poll());
+    assert!(is_left(&budget));
+    primary.fails();
+    assert_ready_ok!(call.poll());
+
+    assert!(!is_left(&budget));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_needs_no_hedge_tells_the_budget_how_it_ended() {
+    let budget = Budget::grpc(4, 2.0);
+    let mut stage = stage(|it| it.budget(budget.clone()));
+    for _ in 0..2 {
+        let (mut call, primary) = stage.start();
+        primary.fails();
+        assert_ready_ok!(call.poll());
+    }
+    assert!(!is_left(&budget));
+
+    let (mut call, primary) = stage.start();
+    primary.succeeds();
+    assert_ready_ok!(call.poll());
+
+    assert!(is_left(&budget));
 }
