@@ -13,8 +13,8 @@ thread_local! {
     /// The context of the task that this thread polls now. Tokio's own task-local would do but for
     /// the merging: its future takes the value when it is made, ours when it is first polled.
     static CURRENT: RefCell<Option<Context>> = const { RefCell::new(None) };
-    /// Whether there is one. That is quicker to read.
-    static IS_SET: Cell<bool> = const { Cell::new(false) };
+    /// Its attempt, if there is one. That is quicker to read.
+    static ATTEMPT: Cell<Option<u32>> = const { Cell::new(None) };
 }
 
 /// What a call carries down through layers and crates: how long it has, how much it matters, which
@@ -61,7 +61,7 @@ impl Context {
     #[must_use]
     #[inline]
     pub fn current() -> Self {
-        if IS_SET.get() {
+        if ATTEMPT.get().is_some() {
             find().unwrap_or_default()
         } else {
             Self::default()
@@ -71,11 +71,17 @@ impl Context {
     /// Calls `f` with the context that is set. A few nanoseconds where there is none.
     #[inline]
     pub fn with<R>(f: impl FnOnce(Option<&Self>) -> R) -> R {
-        if IS_SET.get() {
+        if ATTEMPT.get().is_some() {
             f(find().as_ref())
         } else {
             f(None)
         }
+    }
+
+    /// Whether a retry above makes this attempt, and it is not its first.
+    #[inline]
+    pub(crate) fn is_repeat() -> bool {
+        ATTEMPT.get().is_some_and(|attempt| attempt > 0)
     }
 
     /// Calls `f` in this context.
@@ -229,7 +235,7 @@ fn swap(context: &mut Option<Context>) {
     let _ = CURRENT.try_with(|current| {
         let current = &mut *current.borrow_mut();
         mem::swap(current, context);
-        IS_SET.set(current.is_some());
+        ATTEMPT.set(current.as_ref().map(|current| current.attempt));
     });
 }
 

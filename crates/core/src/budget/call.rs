@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::Budget;
 use super::machine::Machine;
-use crate::Failure;
+use crate::{Context, Failure};
 
 /// One call's dealings with its [`Budget`].
 ///
@@ -25,11 +25,14 @@ pub struct BudgetCall<W: AsRef<Budget>> {
 }
 
 impl<W: AsRef<Budget>> BudgetCall<W> {
-    /// Begins a call with its first attempt, which feeds a budget of a ratio.
+    /// Begins a call with its first attempt, which feeds a budget of a ratio, unless it is itself
+    /// an extra attempt: one that a layer above makes, as the [`Context`] says.
     #[must_use]
     #[inline(always)]
     pub fn new(way: W) -> Self {
-        way.as_ref().machine().begin(Instant::now);
+        way.as_ref()
+            .machine()
+            .begin(Context::is_repeat(), Instant::now);
         Self {
             way,
             unsent: None,
@@ -168,6 +171,28 @@ mod tests {
                 assert!(withdraw(&mut other));
             }
         }
+    }
+
+    #[test]
+    fn an_extra_attempt_of_a_layer_above_does_not_feed() {
+        let allowed_after = |attempt| {
+            let budget = Budget::ratio(1.0).min_per_second(0.0);
+            let above = Context {
+                attempt,
+                ..Context::default()
+            };
+            above.enter(|| drop(BudgetCall::new(&budget)));
+            let mut call = BudgetCall::new(&budget);
+            drop(BudgetCall::new(&budget));
+            let mut allowed = 0;
+            while withdraw(&mut call) {
+                call.sent();
+                allowed += 1;
+            }
+            allowed
+        };
+
+        assert_eq!((allowed_after(0), allowed_after(1)), (3, 2));
     }
 
     #[test]

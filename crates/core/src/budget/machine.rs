@@ -40,10 +40,11 @@ impl Machine {
         }
     }
 
-    /// A call begins with its first attempt.
+    /// A call begins, with a first attempt or as the repeat of one that has been counted.
     #[inline]
-    pub(super) fn begin(&self, now: impl FnOnce() -> Instant) {
+    pub(super) fn begin(&self, is_repeat: bool, now: impl FnOnce() -> Instant) {
         match self {
+            Self::Ratio(_) if is_repeat => {}
             Self::Ratio(ratio) => ratio.begin(now),
             Self::Concurrent(concurrent) => concurrent.begin(),
             Self::Tokens(_) | Self::Grpc(_) | Self::Unlimited | Self::Nothing => {}

@@ -25,9 +25,6 @@ use crate::{ConfigError, FailureKind};
 /// let for_hedges = budget;
 /// ```
 ///
-/// Each layer feeds it by the calls that come to it. A call that passes through two of them, a retry
-/// around a hedge, counts in both: the ratio that the two share is to be half as much.
-///
 /// Settings are made before the first clone: each makes a budget of its own, which starts afresh.
 /// There is no lock in it, no allocation after it was made, and memory is constant, some kilobytes.
 ///
@@ -82,9 +79,9 @@ use crate::{ConfigError, FailureKind};
 /// the layers.
 ///
 /// Side by side, that is. Layers one around the other, a retry around a hedge, see each call one
-/// after the other, and each counts it as a first attempt, further attempts of the outer one too: a
-/// ratio of 0.1 that the two share allows two tenths of the calls, and more. Give each its own there,
-/// or share a smaller one.
+/// after the other, and each counts its first attempt: a ratio of 0.1 that the two share allows two
+/// tenths of the calls. Give each its own there, or share a smaller one. Further attempts of the outer
+/// one feed neither, as the [`Context`](crate::Context) tells.
 ///
 /// The default floor is there for the few and quiet: with 10 calls a second, a tenth of them would
 /// be one retry a second, and one slow minute could not be bridged. Below `m / r` calls a second,

@@ -25,7 +25,7 @@ fn load(clients: u32, budget: impl Fn(u32) -> Budget) -> f64 {
                 + second * Duration::from_secs(1)
                 + client as u32 * Duration::from_secs(1) / clients;
             let machine = budget.machine();
-            machine.begin(|| now);
+            machine.begin(false, || now);
             let (mut made, mut last) = (1, 0);
             let succeeded = loop {
                 if coin.toss() {

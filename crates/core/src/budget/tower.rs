@@ -9,7 +9,7 @@ use crate::{Failure, FailureKind};
 /// failure and an extra attempt that is sent at once.
 impl TowerBudget for Budget {
     fn deposit(&self) {
-        self.machine().begin(Instant::now);
+        self.machine().begin(false, Instant::now);
         self.machine().succeed(0);
         self.machine().end();
     }
