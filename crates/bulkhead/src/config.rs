@@ -141,6 +141,22 @@ impl BulkheadConfig {
             ConfigError::new("partitions", &self.partitions, allowed)
         })
     }
+
+    /// The fields as a snapshot shows them.
+    pub(crate) fn describe(&self) -> BTreeMap<&'static str, String> {
+        let total = self.total.map_or_else(|| "off".into(), |n| n.to_string());
+        BTreeMap::from([
+            ("limit", format!("{:?}", self.limit)),
+            ("max_queue", self.max_queue.to_string()),
+            ("max_wait", format!("{:?}", self.max_wait)),
+            ("order", format!("{:?}", self.order)),
+            ("reserve", format!("{:?}", self.reserve)),
+            ("partitions", format!("{:?}", self.partitions)),
+            ("total", total),
+            ("max_keys", self.max_keys.to_string()),
+            ("key_idle", format!("{:?}", self.key_idle)),
+        ])
+    }
 }
 
 fn check(allowed: bool, error: impl FnOnce() -> ConfigError) -> Result<(), ConfigError> {

@@ -1,28 +1,23 @@
-//! How many calls may be in flight.
+//! How many calls may be in flight, and the algorithms that find it out.
+//!
+//! A [`Limit`] is the setting. An algorithm is a state machine behind [`LimitAlgorithm`], which is
+//! handed each finished call as a [`Sample`]; [`Learned`] is what the layer keeps of it.
 
-use watertight_core::ConfigError;
+mod aimd;
+mod algorithm;
+mod gradient;
+mod learned;
+mod range;
+mod sample;
+#[cfg(test)]
+mod samples;
+mod setting;
+mod vegas;
 
-/// How many calls may be in flight.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Limit {
-    /// So many, at least 1.
-    Fixed(usize),
-}
-
-impl Limit {
-    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
-        match self {
-            Self::Fixed(0) => Err(ConfigError::new("limit", 0, "at least 1")),
-            Self::Fixed(_) => Ok(()),
-        }
-    }
-}
-
-impl From<usize> for Limit {
-    fn from(limit: usize) -> Self {
-        Self::Fixed(limit)
-    }
-}
+pub use aimd::Aimd;
+pub use algorithm::LimitAlgorithm;
+pub use gradient::Gradient;
+pub(crate) use learned::Learned;
+pub use sample::Sample;
+pub use setting::{CustomLimit, Limit};
+pub use vegas::Vegas;
