@@ -1,0 +1,24 @@
+//! The machine: how many calls are in flight, which of them may have a slot, and who waits for one.
+
+mod counter;
+mod hall;
+mod partitions;
+mod permit;
+mod refusal;
+mod room;
+mod settings;
+mod shares;
+mod ticket;
+mod visitor;
+mod woken;
+
+pub(crate) use permit::{Entrance, Permit};
+pub(crate) use refusal::Refusal;
+pub(crate) use room::{PartitionFigures, Room};
+pub(crate) use settings::RoomSettings;
+pub(crate) use shares::Shares;
+pub(crate) use ticket::{Arrival, Ticket};
+pub(crate) use visitor::Visitor;
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests;
