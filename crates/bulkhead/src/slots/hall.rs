@@ -59,10 +59,11 @@ impl Hall {
         if let Some(refusal) = self.refuses(visitor, slots.in_flight(), now) {
             return Standing::Refused(refusal);
         }
+        let since = visitor.since.unwrap_or(now);
         let at = self.waiters.join(Waiter {
             class: visitor.class,
             since: now,
-            until: now.checked_add(self.settings.max_wait),
+            until: since.checked_add(self.settings.max_wait),
             deadline: visitor.deadline,
             waker: None,
             fate: Fate::Waits,
