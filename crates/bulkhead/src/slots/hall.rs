@@ -91,6 +91,7 @@ impl Hall {
             };
             woken.add(self.waiters.settle(at, fate).waker.take());
         }
+        self.look_if_drained();
         self.give_up(now, woken);
     }
 
@@ -163,7 +164,6 @@ impl Hall {
             let waiter = self.waiters.settle(at, Fate::Refused(TIMED_OUT));
             woken.add(waiter.waker.take());
         }
-        self.look_if_drained();
     }
 
     fn look_if_drained(&mut self) {

@@ -1,7 +1,9 @@
 //! The machine: how many calls are in flight, which of them may have a slot, and who waits for one.
 
 mod counter;
+mod floors;
 mod hall;
+mod locked;
 mod partitions;
 mod permit;
 mod refusal;
@@ -12,13 +14,20 @@ mod ticket;
 mod visitor;
 mod woken;
 
+pub(crate) use partitions::PartitionFigures;
 pub(crate) use permit::{Entrance, Permit};
 pub(crate) use refusal::Refusal;
-pub(crate) use room::{PartitionFigures, Room};
+pub(crate) use room::Room;
 pub(crate) use settings::RoomSettings;
 pub(crate) use shares::Shares;
 pub(crate) use ticket::{Arrival, Ticket};
 pub(crate) use visitor::Visitor;
 
 #[cfg(all(test, not(watertight_loom)))]
-mod tests;
+mod scenes;
+#[cfg(all(test, not(watertight_loom)))]
+mod stage;
+#[cfg(all(test, not(watertight_loom)))]
+mod standing_queue;
+#[cfg(all(test, not(watertight_loom)))]
+mod tickets;

@@ -5,6 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use arc_swap::ArcSwap;
 use watertight_core::Padded;
 
+use crate::queue::Waiters;
+
+use super::Shares;
+
 /// The partitions of a room, by their numbers, and how many slots each has taken.
 ///
 /// A partition that is no longer configured keeps its number, for the calls that it has in flight.
@@ -14,9 +18,19 @@ pub(super) struct Partitions {
     stripes: usize,
 }
 
+/// How one partition stands.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct PartitionFigures {
+    pub(crate) name: String,
+    /// How many slots belong to it.
+    pub(crate) owned: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) queued: usize,
+}
+
 #[derive(Debug)]
-pub(super) struct Partition {
-    pub(super) name: String,
+struct Partition {
+    name: String,
     /// A stripe may be below zero: a waiter's slot may be taken for it on one stripe and counted
     /// on another.
     taken: Box<[Padded<AtomicI64>]>,
@@ -50,12 +64,28 @@ impl Partitions {
         u16::try_from(number).ok()
     }
 
-    pub(super) fn all(&self) -> Arc<Vec<Arc<Partition>>> {
-        self.all.load_full()
+    pub(super) fn names(&self) -> Vec<String> {
+        let all = self.all.load();
+        all.iter().map(|partition| partition.name.clone()).collect()
     }
 
+    pub(super) fn figures(&self, shares: &Shares, waiters: &Waiters) -> Vec<PartitionFigures> {
+        let all = self.all.load();
+        let figures = (0..)
+            .zip(all.iter())
+            .map(|(number, partition)| PartitionFigures {
+                name: partition.name.clone(),
+                owned: shares.owned(number) as usize,
+                in_flight: usize::try_from(partition.taken()).unwrap_or(0),
+                queued: waiters.len_of(number),
+            });
+        figures.collect()
+    }
+
+    /// Counts slots that a partition took, or gave back.
     pub(super) fn took(&self, partition: u16, stripe: usize, slots: i64) {
-        self.all.load()[usize::from(partition)].taken[stripe].fetch_add(slots, Relaxed);
+        let taken = &self.all.load()[usize::from(partition)].taken;
+        taken[stripe & (taken.len() - 1)].fetch_add(slots, Relaxed);
     }
 
     /// Returns how many slots a partition has taken.
@@ -65,7 +95,7 @@ impl Partitions {
 }
 
 impl Partition {
-    pub(super) fn taken(&self) -> i64 {
+    fn taken(&self) -> i64 {
         self.taken.iter().map(|stripe| stripe.load(Relaxed)).sum()
     }
 }

@@ -3,39 +3,33 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
 
 use tokio::time::Instant;
+use watertight_core::Reason;
 
 use crate::queue::{Class, Fate};
-use crate::sync::{Mutex, MutexGuard, unpoisoned};
+use crate::sync::{Mutex, unpoisoned};
 
-use super::counter::Counter;
+use super::counter::{Counter, Give, Take};
+use super::floors::Floors;
 use super::hall::{Hall, Slots};
-use super::partitions::Partitions;
+use super::locked::Locked;
+use super::partitions::{PartitionFigures, Partitions};
 use super::permit::Place;
 use super::ticket::Standing;
-use super::woken::Woken;
-use super::{RoomSettings, Shares, Visitor};
+use super::{Refusal, RoomSettings, Shares, Visitor};
 
 /// The slots of one bulkhead, and who waits for one.
 ///
 /// Nothing here reads the clock: the time comes in as `now`, as a closure where it is not always
-/// wanted. What others' code may run in, to wake them or to forget how, is done after the lock is
-/// free: it may come back.
+/// wanted. While there are slots no call takes a lock.
 #[derive(Debug)]
 pub(crate) struct Room {
     counter: Counter,
     limit: AtomicUsize,
+    /// 0 where nobody waits.
+    max_queue: AtomicUsize,
+    floors: Floors,
     partitions: Partitions,
     hall: Mutex<Hall>,
-}
-
-/// How one partition stands.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct PartitionFigures {
-    pub(crate) name: String,
-    /// How many slots belong to it.
-    pub(crate) owned: usize,
-    pub(crate) in_flight: usize,
-    pub(crate) queued: usize,
 }
 
 impl Room {
@@ -47,8 +41,10 @@ impl Room {
         let partitions = Partitions::new(settings.stripes);
         let shares = divide(&settings, limit, &partitions);
         Self {
-            counter: Counter::new(limit as i64),
+            counter: Counter::new(limit as i64, shares.reserved(), settings.stripes),
             limit: AtomicUsize::new(limit),
+            max_queue: AtomicUsize::new(settings.max_queue),
+            floors: Floors::new(&shares),
             partitions,
             hall: Mutex::new(Hall::new(settings, shares)),
         }
@@ -65,98 +61,128 @@ impl Room {
     }
 
     /// Returns how many are in: for a while more than the [limit](Self::limit) if that was lowered.
+    /// For a moment it may be some off, while slots are on their way to where they are needed.
     pub(crate) fn in_flight(&self) -> usize {
         usize::try_from(self.limit() as i64 - self.counter.free()).unwrap_or(0)
     }
 
     /// Returns how many wait.
     pub(crate) fn queued(&self) -> usize {
-        self.hall().waiters.len()
+        self.lock().waiters.len()
     }
 
     /// Returns how the partitions stand, in the order in which they were configured.
     pub(crate) fn partitions(&self) -> Vec<PartitionFigures> {
-        let hall = self.hall();
-        let all = self.partitions.all();
-        all.iter()
-            .enumerate()
-            .map(|(number, partition)| PartitionFigures {
-                name: partition.name.clone(),
-                owned: hall.shares.owned(number as u16) as usize,
-                in_flight: usize::try_from(partition.taken()).unwrap_or(0),
-                queued: hall.waiters.len_of(number as u16),
-            })
-            .collect()
+        let hall = self.lock();
+        self.partitions.figures(&hall.shares, &hall.waiters)
     }
 
     /// Changes how many may be in at once. Nobody is put out: if there are more, so many of those
     /// who leave make no room.
     pub(crate) fn resize(&self, limit: usize, now: impl FnOnce() -> Instant) {
-        let mut hall = self.hall();
-        let settings = RoomSettings {
-            limit,
-            ..hall.settings.clone()
-        };
-        self.apply(&mut hall, settings);
-        self.hand_over(hall, now);
+        let mut hall = self.lock();
+        hall.settings.limit = limit;
+        self.apply(hall, now);
     }
 
     /// Changes all settings but the stripes. Who waits does so for as long as he was told.
     pub(crate) fn reconfigure(&self, settings: RoomSettings, now: impl FnOnce() -> Instant) {
-        let mut hall = self.hall();
-        self.apply(&mut hall, settings);
-        self.hand_over(hall, now);
+        let mut hall = self.lock();
+        hall.settings = settings;
+        self.apply(hall, now);
     }
 
     /// Takes a slot that is free, if one of `class` may have it.
+    #[inline]
     pub(super) fn take(&self, stripe: u32, class: Class) -> Option<Place> {
-        let hall = self.hall();
-        self.take_locked(&hall, stripe, class)
+        let floor = || self.floors.get(class.priority);
+        match self.counter.take(stripe as usize, floor) {
+            Take::Taken => Some(self.count_in(stripe, class)),
+            Take::None | Take::Ask => None,
+        }
     }
 
+    /// Takes a slot, or a place in the queue.
     pub(super) fn take_or_wait(
         &self,
         stripe: u32,
         visitor: &Visitor,
         now: impl FnOnce() -> Instant,
     ) -> Standing {
-        let mut hall = self.hall();
-        if let Some(place) = self.take_locked(&hall, stripe, visitor.class) {
-            return Standing::Entered(place);
+        let class = visitor.class;
+        let floor = || self.floors.get(class.priority);
+        match self.counter.take(stripe as usize, floor) {
+            Take::Taken => Standing::Entered(self.count_in(stripe, class)),
+            Take::None if self.max_queue.load(Relaxed) == 0 => {
+                Standing::Refused(Refusal::new(Reason::BulkheadFull, None))
+            }
+            Take::None | Take::Ask => self.ask(stripe, visitor, now),
         }
-        let mut woken = Woken::default();
-        let standing = hall.join(visitor, self, now(), &mut woken);
-        drop(hall);
-        woken.wake();
-        standing
+    }
+
+    #[cold]
+    fn ask(&self, stripe: u32, visitor: &Visitor, now: impl FnOnce() -> Instant) -> Standing {
+        let class = visitor.class;
+        let mut locked = self.lock();
+        let (hall, woken) = locked.parts();
+        let floor = hall.shares.floor(class.priority);
+        if hall.waiters.is_empty() {
+            loop {
+                if self.counter.take_any(stripe as usize, floor) {
+                    return Standing::Entered(self.count_in(stripe, class));
+                }
+                if hall.settings.max_queue == 0 {
+                    return Standing::Refused(Refusal::new(Reason::BulkheadFull, None));
+                }
+                if self.counter.hold(floor) {
+                    return hall.join(visitor, self, now(), woken);
+                }
+            }
+        }
+        let now = now();
+        // Somebody may be on his way to pass on what he gave back.
+        hall.hand_over(self, now, woken);
+        if self.counter.take_any(stripe as usize, floor) {
+            return Standing::Entered(self.count_in(stripe, class));
+        }
+        hall.join(visitor, self, now, woken)
     }
 
     /// Gives a slot back.
+    #[inline]
     pub(super) fn leave(&self, place: Place, now: impl FnOnce() -> Instant) {
         self.count_out(place);
-        let mut hall = self.hall();
-        self.counter.add(1);
-        if hall.waiters.is_empty() {
-            return;
+        match self.counter.give(place.stripe as usize) {
+            Give::Done => {}
+            given => self.settle(given, place.stripe, now),
         }
-        let mut woken = Woken::default();
-        hall.freed(self, now(), &mut woken);
-        drop(hall);
-        woken.wake();
+    }
+
+    #[cold]
+    fn settle(&self, given: Give, stripe: u32, now: impl FnOnce() -> Instant) {
+        let mut locked = self.lock();
+        if given == Give::Collect {
+            self.counter.collect(stripe as usize);
+        }
+        let (hall, woken) = locked.parts();
+        if !hall.waiters.is_empty() {
+            hall.freed(self, now(), woken);
+        }
     }
 
     /// Says how the one stands who waits at `at`.
     pub(super) fn poll_wait(&self, at: u32, stripe: u32, cx: &Context<'_>) -> Standing {
-        let mut hall = self.hall();
+        let mut locked = self.lock();
+        let (hall, woken) = locked.parts();
         let waiter = hall.waiters.get_mut(at);
         if waiter.fate == Fate::Waits {
-            let old = waiter.waker.replace(cx.waker().clone());
-            drop(hall);
-            drop(old);
+            let known = waiter.waker.as_ref();
+            if !known.is_some_and(|waker| waker.will_wake(cx.waker())) {
+                woken.forget(waiter.waker.replace(cx.waker().clone()));
+            }
             return Standing::Waiting { at, until: None };
         }
         let left = hall.leave(at);
-        drop(hall);
         match left.fate {
             Fate::Refused(refusal) => Standing::Refused(refusal),
             Fate::Served | Fate::Waits => Standing::Entered(Place {
@@ -166,106 +192,89 @@ impl Room {
         }
     }
 
-    /// Ends the waiting of the one at `at` if his time is over, and says how he stands. Nothing if
-    /// he has been served.
+    /// Ends the waiting of the one at `at` if his time is over, and says how he stands.
     pub(super) fn expire(&self, at: u32, now: Instant) -> Standing {
-        let mut woken = Woken::default();
-        let mut hall = self.hall();
-        let standing = hall.expire(at, now, &mut woken);
-        let left = matches!(standing, Standing::Refused(_)).then(|| hall.leave(at));
-        drop(hall);
-        drop(left);
-        woken.wake();
+        let mut locked = self.lock();
+        let (hall, woken) = locked.parts();
+        let standing = hall.expire(at, now, woken);
+        if let Standing::Refused(_) = standing {
+            woken.forget(hall.leave(at).waker);
+        }
         standing
     }
 
     /// Leaves the queue, and passes on what may have been granted.
-    pub(super) fn abandon(&self, at: u32, now: impl FnOnce() -> Instant) {
-        let mut hall = self.hall();
+    pub(super) fn abandon(&self, at: u32, stripe: u32, now: impl FnOnce() -> Instant) {
+        let mut locked = self.lock();
+        let (hall, woken) = locked.parts();
         let left = hall.leave(at);
-        if left.fate == Fate::Served {
-            let stripe = 0;
-            self.count_out(Place {
-                stripe,
-                partition: left.class.partition,
-            });
-            self.counter.add(1);
-        }
-        self.hand_over(hall, now);
-    }
-
-    fn take_locked(&self, hall: &Hall, stripe: u32, class: Class) -> Option<Place> {
-        let place = Place {
-            stripe,
-            partition: class.partition,
-        };
-        let taken = self.counter.take(hall.shares.floor(class.priority));
-        taken.then(|| {
-            self.count_in(place);
-            place
-        })
-    }
-
-    fn apply(&self, hall: &mut Hall, settings: RoomSettings) {
-        let limit = settings.limit.min(Self::MOST);
-        let more = limit as i64 - self.limit() as i64;
-        hall.shares = divide(&settings, limit, &self.partitions);
-        hall.settings = settings;
-        self.limit.store(limit, Relaxed);
-        self.counter.add(more);
-    }
-
-    /// Grants what is free to those who wait, and wakes them.
-    fn hand_over(&self, mut hall: MutexGuard<'_, Hall>, now: impl FnOnce() -> Instant) {
-        if hall.waiters.is_empty() {
+        woken.forget(left.waker);
+        if left.fate != Fate::Served {
             return;
         }
-        let mut woken = Woken::default();
-        hall.hand_over(self, now(), &mut woken);
-        drop(hall);
-        woken.wake();
-    }
-
-    fn count_in(&self, place: Place) {
-        if let Some(partition) = place.partition {
-            self.partitions.took(partition, place.stripe as usize, 1);
+        self.count_out(Place {
+            stripe,
+            partition: left.class.partition,
+        });
+        let given = self.counter.give(stripe as usize);
+        if given == Give::Collect {
+            self.counter.collect(stripe as usize);
+        }
+        if !hall.waiters.is_empty() {
+            hall.hand_over(self, now(), woken);
         }
     }
 
+    /// Puts changed settings into force, and hands over what they make free.
+    fn apply(&self, mut locked: Locked<'_>, now: impl FnOnce() -> Instant) {
+        let (hall, woken) = locked.parts();
+        let limit = hall.settings.limit.min(Self::MOST);
+        hall.shares = divide(&hall.settings, limit, &self.partitions);
+        self.floors.set(&hall.shares);
+        self.max_queue.store(hall.settings.max_queue, Relaxed);
+        let more = limit as i64 - self.limit() as i64;
+        self.limit.store(limit, Relaxed);
+        self.counter.resize(more, hall.shares.reserved());
+        if !hall.waiters.is_empty() {
+            hall.hand_over(self, now(), woken);
+        }
+    }
+
+    #[inline]
+    fn count_in(&self, stripe: u32, class: Class) -> Place {
+        if let Some(partition) = class.partition {
+            self.partitions.took(partition, stripe as usize, 1);
+        }
+        Place {
+            stripe,
+            partition: class.partition,
+        }
+    }
+
+    #[inline]
     fn count_out(&self, place: Place) {
         if let Some(partition) = place.partition {
             self.partitions.took(partition, place.stripe as usize, -1);
         }
     }
 
-    fn hall(&self) -> MutexGuard<'_, Hall> {
-        unpoisoned(self.hall.lock())
+    fn lock(&self) -> Locked<'_> {
+        Locked::new(unpoisoned(self.hall.lock()), &self.counter)
     }
 }
 
 /// Divides up the slots by `settings`, and gives numbers to partitions that are new.
 fn divide(settings: &RoomSettings, limit: usize, partitions: &Partitions) -> Shares {
-    let names = settings.partitions.iter().map(|(name, _)| name.as_str());
-    partitions.add(names);
-    let all = partitions.all();
-    let share = |name: &str| {
-        let mut shares = settings.partitions.iter();
-        shares
-            .find(|(other, _)| other == name)
-            .map_or(0.0, |(_, share)| *share)
-    };
-    Shares::new(limit, settings, all.iter().map(|it| share(&it.name)))
+    partitions.add(settings.partitions.iter().map(|(name, _)| name.as_str()));
+    Shares::new(limit, settings, &partitions.names())
 }
 
 impl Slots for Room {
     fn grant(&self, class: Class, floor: i64) -> bool {
-        let granted = self.counter.take(floor);
+        let granted = self.counter.take_any(0, floor);
         if granted {
-            // Nobody knows yet on which stripe he waits.
-            self.count_in(Place {
-                stripe: 0,
-                partition: class.partition,
-            });
+            // On which stripe he waits makes no difference to the sum.
+            self.count_in(0, class);
         }
         granted
     }

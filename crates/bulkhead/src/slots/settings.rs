@@ -18,6 +18,6 @@ pub(crate) struct RoomSettings {
     /// What share of the slots belongs to a partition.
     pub(crate) partitions: Vec<(String, f64)>,
     /// On how many cache lines its slots are counted, of which each thread uses its own. 1 where
-    /// there are thousands of rooms.
+    /// there are thousands of rooms, and a power of two.
     pub(crate) stripes: usize,
 }

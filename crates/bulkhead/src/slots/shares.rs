@@ -18,12 +18,12 @@ const ROUNDING: f64 = 1e-9;
 
 impl Shares {
     /// Divides up `limit` slots. A reserve is at least one slot, all reserves together leave one to
-    /// everybody, and a partition owns whole slots only. `partitions` has the share of each, by its
-    /// number.
-    pub(crate) fn new(
+    /// everybody, and a partition owns whole slots only. `partitions` are the names of all, by their
+    /// numbers: those that are not in the settings own nothing.
+    pub(crate) fn new<N: AsRef<str>>(
         limit: usize,
         settings: &RoomSettings,
-        partitions: impl Iterator<Item = f64>,
+        partitions: &[N],
     ) -> Self {
         let mut floors = [0; Class::PRIORITIES];
         for (reserved_for, share) in &settings.reserves {
@@ -32,19 +32,27 @@ impl Shares {
                 *floor += slots;
             }
         }
+        let owned = |name: &N| {
+            let mut shares = settings.partitions.iter();
+            let share = shares.find(|(other, _)| other == name.as_ref());
+            let share = share.map_or(0.0, |(_, share)| *share);
+            (share * limit as f64 + ROUNDING).floor() as i64
+        };
         let most = limit.saturating_sub(1) as i64;
         Self {
             floors: floors.map(|floor| floor.min(most)),
-            owned: partitions
-                .map(|share| (share * limit as f64 + ROUNDING).floor() as i64)
-                .collect(),
+            owned: partitions.iter().map(owned).collect(),
         }
     }
 
     /// Returns how many slots a call of `priority` leaves free for more important ones.
-    #[inline]
     pub(crate) const fn floor(&self, priority: Priority) -> i64 {
         self.floors[priority as usize]
+    }
+
+    /// Returns the floors of all priorities, the most important first.
+    pub(crate) const fn floors(&self) -> &[i64; Class::PRIORITIES] {
+        &self.floors
     }
 
     /// Returns how many slots nobody but the most important may have.
@@ -65,17 +73,18 @@ mod tests {
     use super::*;
     use crate::Order;
 
-    fn shares(limit: usize, reserves: &[(Priority, f64)], partitions: &[f64]) -> Shares {
+    fn shares(limit: usize, reserves: &[(Priority, f64)], partitions: &[(&str, f64)]) -> Shares {
+        let owned = |(name, share): &(&str, f64)| ((*name).to_owned(), *share);
         let settings = RoomSettings {
             limit,
             max_queue: 0,
             max_wait: Duration::ZERO,
             order: Order::Fifo,
             reserves: reserves.to_vec(),
-            partitions: Vec::new(),
+            partitions: partitions.iter().map(owned).collect(),
             stripes: 1,
         };
-        Shares::new(limit, &settings, partitions.iter().copied())
+        Shares::new(limit, &settings, &["gone", "web", "batch"])
     }
 
     #[test]
@@ -100,10 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_whole_slots_in_spite_of_rounding() {
-        let shares = shares(100, &[(Priority::Critical, 0.07)], &[0.29, 0.57]);
+    fn shares_are_whole_slots() {
+        let shares = shares(
+            100,
+            &[(Priority::Critical, 0.07)],
+            &[("batch", 0.57), ("web", 0.29)],
+        );
 
         assert_eq!(shares.reserved(), 7);
-        assert_eq!((shares.owned(0), shares.owned(1)), (29, 57));
+        assert_eq!([0, 1, 2].map(|number| shares.owned(number)), [0, 29, 57]);
     }
 }

@@ -106,7 +106,8 @@ impl<E: Entrance> Ticket<E> {
 impl<E: Entrance> Drop for Ticket<E> {
     fn drop(&mut self) {
         if let Some(entrance) = &self.entrance {
-            entrance.room().abandon(self.at, Instant::now);
+            let stripe = entrance.stripe() as u32;
+            entrance.room().abandon(self.at, stripe, Instant::now);
         }
     }
 }

@@ -1,11 +1,12 @@
 use std::task::Waker;
 
-/// Those who are to be woken, once nothing is locked. Usually one: then nothing is allocated.
+/// Those who are to be woken or forgotten, once nothing is locked: that runs code of others, which
+/// may come back. Usually it is one, and nothing is allocated.
 #[derive(Debug, Default)]
-#[must_use]
 pub(super) struct Woken {
     first: Option<Waker>,
     rest: Vec<Waker>,
+    forgotten: Option<Waker>,
 }
 
 impl Woken {
@@ -18,10 +19,13 @@ impl Woken {
         }
     }
 
+    /// Keeps the waker of the one who has done what was locked, to be dropped later.
+    pub(super) fn forget(&mut self, waker: Option<Waker>) {
+        self.forgotten = waker;
+    }
+
     pub(super) fn wake(self) {
-        self.first
-            .into_iter()
-            .chain(self.rest)
-            .for_each(Waker::wake);
+        let all = self.first.into_iter().chain(self.rest);
+        all.for_each(Waker::wake);
     }
 }
