@@ -60,10 +60,6 @@ impl CoDel {
         self.stands = false;
     }
 
-    pub(crate) const fn stands(&self) -> bool {
-        self.stands
-    }
-
     /// Whether somebody who has been waiting `since` then is not worth serving, with others waiting
     /// who came later.
     pub(crate) fn gives_up(&self, since: Instant, now: Instant) -> bool {

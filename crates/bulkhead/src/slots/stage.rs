@@ -37,7 +37,7 @@ pub(super) fn of(priority: Priority) -> Visitor {
             priority,
             partition: None,
         },
-        deadline: None,
+        ..Visitor::default()
     }
 }
 
