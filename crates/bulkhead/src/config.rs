@@ -68,7 +68,7 @@ impl BulkheadConfig {
     pub const MAX_WAIT: Duration = Duration::ZERO;
     /// Who came first is served first.
     pub const ORDER: Order = Order::Fifo;
-    /// Some megabytes of bulkheads.
+    /// About 20 MB of bulkheads.
     pub const MAX_KEYS: usize = 10_000;
     /// An idle bulkhead holds nothing but what an adaptive limit has learnt, which is old by then.
     pub const KEY_IDLE: Duration = Duration::from_secs(600);

@@ -41,7 +41,7 @@ async fn a_call_that_cannot_be_served_in_time_is_refused_when_it_comes() {
     assert_eq!(refusal.reason(), Reason::DeadlineExceeded);
     assert_eq!(refusal.retry_after(), Some(MS));
     assert_eq!(stage.bulkhead.queued(), 2);
-    within(80, || stage.wait("pay"));
+    let _in_time = within(80, || stage.wait("pay"));
     let counted = stage.counted();
     let mut rejections = counted.rejections.iter();
     let too_late = rejections.find(|it| it.reason == Reason::DeadlineExceeded);

@@ -2,8 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
 
+mod adaptive;
+mod body;
+mod cancellation;
+mod contract;
+mod cost;
 mod deadline;
+mod handle;
+mod keys;
 mod limits;
+mod mode;
 mod priority;
 mod queue;
+mod readiness;
 mod stage;

@@ -1,7 +1,5 @@
 //! Who matters, and whose the slots are.
 
-use std::mem;
-
 use watertight_bulkhead::{Order, Triage};
 use watertight_core::{Priority, Reason};
 
@@ -186,5 +184,5 @@ async fn how_a_call_is_treated_may_be_said_by_a_type() {
     assert_eq!(stage.bulkhead.partition("NORMAL").unwrap().in_flight, 1);
     let _critical = stage.start("critical");
     let _health = stage.start("health");
-    mem::drop(normal);
+    drop(normal);
 }

@@ -6,7 +6,8 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok
 use tower::{Layer, Service};
 use tower_test::mock::{self, Mock, SendResponse};
 use watertight_bulkhead::{
-    Bulkhead, BulkheadBuilder, BulkheadHandle, BulkheadLayer, ByContext, ResponseFuture, Triage,
+    Bulkhead, BulkheadBuilder, BulkheadHandle, BulkheadLayer, ByContext, Limit, ResponseFuture,
+    Triage,
 };
 use watertight_core::{
     AtResponse, Classify, Context, DynError, ErrorsAreFailures, FailureKind, Outcome, Priority,
@@ -44,7 +45,7 @@ impl Classify<Outcome> for AsSaid {
 
 /// A bulkhead for so many calls.
 pub(crate) fn stage<A: Clone>(
-    limit: usize,
+    limit: impl Into<Limit>,
     settings: impl FnOnce(Builder) -> Builder<A>,
 ) -> Stage<A> {
     let registry = Registry::new();
