@@ -144,6 +144,11 @@ impl Counter {
         self.centre.fetch_update(AcqRel, Acquire, take).is_ok()
     }
 
+    /// Under the lock, with the centre held: takes a slot, of those that are free there.
+    pub(super) fn grant(&self) {
+        self.centre.fetch_sub(ONE, AcqRel);
+    }
+
     /// Under the lock, with all slots gathered: has takers ask and givers settle from now on,
     /// unless more than `floor` are free.
     pub(super) fn hold(&self, floor: i64) -> bool {
@@ -181,6 +186,11 @@ impl Counter {
     pub(super) fn free(&self) -> i64 {
         let in_stripes = || self.stripes.iter().map(|stripe| stripe.load(Acquire));
         self.in_centre() + in_stripes().sum::<i64>()
+    }
+
+    /// Returns how many are free in the centre: of all that are gathered.
+    pub(super) fn in_centre(&self) -> i64 {
+        self.centre.load(Acquire) >> FLAG_BITS
     }
 
     /// Under the lock: moves all slots to the centre.
@@ -229,10 +239,6 @@ impl Counter {
 
     fn is_spread(&self) -> bool {
         self.spread.load(Relaxed)
-    }
-
-    fn in_centre(&self) -> i64 {
-        self.centre.load(Acquire) >> FLAG_BITS
     }
 
     #[inline]
