@@ -166,10 +166,8 @@ impl Counter {
 
     /// Under the lock: takes to the centre what was given back to a stripe that nobody looks at.
     pub(super) fn collect(&self, stripe: usize) {
-        if !self.is_spread() {
-            let free = self.stripe(stripe).swap(0, AcqRel);
-            self.centre.fetch_add(free * ONE, AcqRel);
-        }
+        let free = self.stripe(stripe).swap(0, AcqRel);
+        self.centre.fetch_add(free * ONE, AcqRel);
     }
 
     /// Under the lock: adds slots, or takes away those that there will be, too.
