@@ -144,6 +144,11 @@ impl Counter {
         self.centre.fetch_update(AcqRel, Acquire, take).is_ok()
     }
 
+    /// Under the lock, with the centre held: takes a slot, of those that are free there.
+    pub(super) fn grant(&self) {
+        self.centre.fetch_sub(ONE, AcqRel);
+    }
+
     /// Under the lock, with all slots gathered: has takers ask and givers settle from now on,
     /// unless more than `floor` are free.
     pub(super) fn hold(&self, floor: i64) -> bool {
@@ -161,10 +166,8 @@ impl Counter {
 
     /// Under the lock: takes to the centre what was given back to a stripe that nobody looks at.
     pub(super) fn collect(&self, stripe: usize) {
-        if !self.is_spread() {
-            let free = self.stripe(stripe).swap(0, AcqRel);
-            self.centre.fetch_add(free * ONE, AcqRel);
-        }
+        let free = self.stripe(stripe).swap(0, AcqRel);
+        self.centre.fetch_add(free * ONE, AcqRel);
     }
 
     /// Under the lock: adds slots, or takes away those that there will be, too.
@@ -181,6 +184,11 @@ impl Counter {
     pub(super) fn free(&self) -> i64 {
         let in_stripes = || self.stripes.iter().map(|stripe| stripe.load(Acquire));
         self.in_centre() + in_stripes().sum::<i64>()
+    }
+
+    /// Returns how many are free in the centre: of all that are gathered.
+    pub(super) fn in_centre(&self) -> i64 {
+        self.centre.load(Acquire) >> FLAG_BITS
     }
 
     /// Under the lock: moves all slots to the centre.
@@ -229,10 +237,6 @@ impl Counter {
 
     fn is_spread(&self) -> bool {
         self.spread.load(Relaxed)
-    }
-
-    fn in_centre(&self) -> i64 {
-        self.centre.load(Acquire) >> FLAG_BITS
     }
 
     #[inline]

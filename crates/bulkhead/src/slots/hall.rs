@@ -26,10 +26,11 @@ pub(super) struct Hall {
 const TIMED_OUT: Refusal = Refusal::new(Reason::QueueTimeout, None);
 const TOO_LATE: Refusal = Refusal::new(Reason::DeadlineExceeded, None);
 
-/// The slots, as the hall sees them.
+/// The slots, as the hall sees them while somebody waits: nobody takes one without the lock.
 pub(super) trait Slots {
-    /// Takes a slot for one of `class`, if more than `floor` are free.
-    fn grant(&self, class: Class, floor: i64) -> bool;
+    /// Takes a slot that is free for one of `class`.
+    fn grant(&self, class: Class);
+    /// Returns how many are free.
     fn free(&self) -> i64;
     fn in_flight(&self) -> usize;
     /// How many slots a partition has taken.
@@ -78,21 +79,26 @@ impl Hall {
         self.hand_over(slots, now, woken);
     }
 
-    /// Grants the slots that are free to those who may have them.
-    pub(super) fn hand_over(&mut self, slots: &impl Slots, now: Instant, woken: &mut Woken) {
-        while let Some(at) = self.next(slots, now) {
-            let Waiter { class, .. } = *self.waiters.get(at);
-            let fate = if self.waiters.get(at).is_late(now) {
+    /// Grants the slots that are free to those who may have them. Returns how many are left, which
+    /// nobody may have who waits: there may be more of them already, but no fewer.
+    pub(super) fn hand_over(&mut self, slots: &impl Slots, now: Instant, woken: &mut Woken) -> i64 {
+        let left = loop {
+            let free = slots.free();
+            let Some(at) = self.next(free, slots, now) else {
+                break free;
+            };
+            let waiter = self.waiters.get(at);
+            let fate = if waiter.is_late(now) {
                 Fate::Refused(TOO_LATE)
-            } else if slots.grant(class, self.shares.floor(class.priority)) {
-                Fate::Served
             } else {
-                break;
+                slots.grant(waiter.class);
+                Fate::Served
             };
             woken.add(self.waiters.settle(at, fate).waker.take());
-        }
+        };
         self.look_if_drained();
         self.give_up(now, woken);
+        left
     }
 
     /// Ends the waiting of the one at `at` if its time is over, and says how he stands.
@@ -120,8 +126,7 @@ impl Hall {
 
     /// Returns who is next of those who may have a slot that is free: one whose partition has not
     /// got its share if there is one.
-    fn next(&mut self, slots: &impl Slots, now: Instant) -> Option<u32> {
-        let free = slots.free();
+    fn next(&mut self, free: i64, slots: &impl Slots, now: Instant) -> Option<u32> {
         if free <= 0 || self.waiters.is_empty() {
             return None;
         }

@@ -23,11 +23,17 @@ pub(crate) use shares::Shares;
 pub(crate) use ticket::{Arrival, Ticket};
 pub(crate) use visitor::Visitor;
 
+#[cfg(all(test, watertight_loom))]
+mod loom;
+#[cfg(all(test, not(watertight_loom)))]
+mod model;
 #[cfg(all(test, not(watertight_loom)))]
 mod scenes;
 #[cfg(all(test, not(watertight_loom)))]
 mod stage;
 #[cfg(all(test, not(watertight_loom)))]
 mod standing_queue;
+#[cfg(all(test, not(watertight_loom)))]
+mod stress;
 #[cfg(all(test, not(watertight_loom)))]
 mod tickets;

@@ -141,8 +141,8 @@ impl Room {
         }
         let now = now();
         // Somebody may be on his way to pass on what he gave back.
-        hall.hand_over(self, now, woken);
-        if self.counter.take_any(stripe as usize, floor) {
+        let left = hall.hand_over(self, now, woken);
+        if left > floor && self.counter.take_any(stripe as usize, floor) {
             return Standing::Entered(self.count_in(stripe, class));
         }
         hall.join(visitor, self, now, woken)
@@ -270,17 +270,14 @@ fn divide(settings: &RoomSettings, limit: usize, partitions: &Partitions) -> Sha
 }
 
 impl Slots for Room {
-    fn grant(&self, class: Class, floor: i64) -> bool {
-        let granted = self.counter.take_any(0, floor);
-        if granted {
-            // On which stripe he waits makes no difference to the sum.
-            self.count_in(0, class);
-        }
-        granted
+    fn grant(&self, class: Class) {
+        self.counter.grant();
+        // On which stripe he waits makes no difference to the sum.
+        self.count_in(0, class);
     }
 
     fn free(&self) -> i64 {
-        self.counter.free()
+        self.counter.in_centre()
     }
 
     fn in_flight(&self) -> usize {
