@@ -155,7 +155,7 @@ impl Pair {
         let who = self.arrivals;
         let visitor = Visitor {
             class,
-            deadline: None,
+            ..Visitor::default()
         };
         let told = match self.stage.visit(&visitor) {
             Standing::Entered(place) => {
