@@ -10,6 +10,7 @@ mod cost;
 mod deadline;
 mod handle;
 mod keys;
+mod lab;
 mod limits;
 mod mode;
 mod priority;
