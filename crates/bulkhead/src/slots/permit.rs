@@ -2,13 +2,14 @@ use std::fmt;
 
 use tokio::time::Instant;
 
-use crate::slots::Room;
+use super::Room;
 
 /// A call's way to its room.
 pub(crate) trait Entrance {
     fn room(&self) -> &Room;
 
-    /// The number of the stripe on which the call counts, below that of the room's settings.
+    /// The number of the stripe on which the call counts: that of its thread, or 0 in a room that
+    /// has only one.
     fn stripe(&self) -> usize;
 }
 
@@ -19,7 +20,7 @@ pub(crate) struct Place {
     pub(super) partition: Option<u16>,
 }
 
-/// A slot, which is given back when this is dropped.
+/// A slot, which is given back when this is dropped. The clock is read only if somebody waits.
 pub(crate) struct Permit<E: Entrance> {
     entrance: E,
     place: Place,
