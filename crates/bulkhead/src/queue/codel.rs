@@ -41,7 +41,8 @@ impl CoDel {
     /// queue stands.
     pub(crate) fn look(&mut self, oldest: Option<Instant>, now: Instant) -> bool {
         let Some(oldest) = oldest else {
-            self.drained();
+            self.late_since = None;
+            self.stands = false;
             return false;
         };
         let late_since = oldest + self.target;
@@ -52,12 +53,6 @@ impl CoDel {
             self.stands |= now >= since + self.interval;
         }
         self.stands
-    }
-
-    /// Takes note that nobody waits any more.
-    pub(crate) fn drained(&mut self) {
-        self.late_since = None;
-        self.stands = false;
     }
 
     /// Whether somebody who has been waiting `since` then is not worth serving, with others waiting

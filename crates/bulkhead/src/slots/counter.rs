@@ -50,6 +50,8 @@ pub(super) enum Take {
     None,
     /// That can be told under the lock alone.
     Ask,
+    /// The same, and somebody waits.
+    Held,
 }
 
 /// What is left to do when a slot was given back.
@@ -104,7 +106,11 @@ impl Counter {
                 Err(now) => word = now,
             }
         }
-        Take::Ask
+        if word & HELD != 0 {
+            Take::Held
+        } else {
+            Take::Ask
+        }
     }
 
     /// Gives a slot back that was taken on `stripe`.

@@ -174,7 +174,6 @@ impl Hall {
     fn look_if_drained(&mut self) {
         if self.waiters.is_empty() {
             self.drain.drained();
-            self.codel.drained();
         }
     }
 

@@ -92,14 +92,23 @@ impl Room {
         self.apply(hall, now);
     }
 
-    /// Takes a slot that is free, if one of `class` may have it.
+    /// Takes a slot that is free, if one of `class` may have it and nobody waits.
     #[inline]
     pub(super) fn take(&self, stripe: u32, class: Class) -> Option<Place> {
         let floor = || self.floors.get(class.priority);
         match self.counter.take(stripe as usize, floor) {
             Take::Taken => Some(self.count_in(stripe, class)),
-            Take::None | Take::Ask => None,
+            Take::Ask => self.take_locked(stripe, class),
+            Take::None | Take::Held => None,
         }
+    }
+
+    #[cold]
+    fn take_locked(&self, stripe: u32, class: Class) -> Option<Place> {
+        let hall = self.lock();
+        let floor = hall.shares.floor(class.priority);
+        let taken = hall.waiters.is_empty() && self.counter.take_any(stripe as usize, floor);
+        taken.then(|| self.count_in(stripe, class))
     }
 
     /// Takes a slot, or a place in the queue.
@@ -116,7 +125,7 @@ impl Room {
             Take::None if self.max_queue.load(Relaxed) == 0 => {
                 Standing::Refused(Refusal::new(Reason::BulkheadFull, None))
             }
-            Take::None | Take::Ask => self.ask(stripe, visitor, now),
+            Take::None | Take::Ask | Take::Held => self.ask(stripe, visitor, now),
         }
     }
 

@@ -23,6 +23,23 @@ fn as_many_enter_as_there_are_slots() {
 }
 
 #[test]
+fn whoever_only_looks_for_a_slot_finds_the_last() {
+    let stage = stage(settings(100, 5));
+    let class = Visitor::default().class;
+
+    let places = (0..100).map(|stripe| stage.room.take(stripe, class));
+    let places: Vec<_> = places.collect::<Option<_>>().unwrap();
+    assert!(stage.room.take(0, class).is_none());
+
+    let at = stage.waits(&Visitor::default());
+    for place in places {
+        stage.leaves(place);
+    }
+    stage.is_served(at);
+    assert!(stage.room.take(0, class).is_some());
+}
+
+#[test]
 fn a_slot_goes_to_the_one_who_waits_and_not_to_who_comes() {
     let stage = stage(settings(1, 5));
     let place = stage.enters(&Visitor::default());

@@ -15,7 +15,9 @@ pub(crate) struct RoomSettings {
     pub(crate) order: Order,
     /// What share of the slots is kept for a priority and the more important ones.
     pub(crate) reserves: Vec<(Priority, f64)>,
-    /// What share of the slots belongs to a partition.
+    /// What share of the slots belongs to a partition. What it leaves free is lent: if all of it
+    /// is, it waits for one of those calls to end, for no slot that comes free is lent again while
+    /// it wants one.
     pub(crate) partitions: Vec<(String, f64)>,
     /// On how many cache lines its slots are counted, of which each thread uses its own. 1 where
     /// there are thousands of rooms, and a power of two.

@@ -25,7 +25,8 @@ pub(crate) struct Ticket<E: Entrance> {
 }
 
 impl Room {
-    /// Takes a slot that is free, if the visitor may have it. Otherwise gives the entrance back.
+    /// Takes a slot that is free, if the visitor may have it and nobody waits. Otherwise gives the
+    /// entrance back.
     #[inline]
     pub(crate) fn enter<E: Entrance>(entrance: E, visitor: &Visitor) -> Result<Permit<E>, E> {
         let stripe = entrance.stripe() as u32;
