@@ -48,6 +48,9 @@ pub struct InstanceSnapshot {
     /// Which share of what it has is in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub utilization: Option<f64>,
+    /// How long calls wait for a place of late, of those that have to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_wait: Option<LatencySnapshot>,
     /// How many keys it keeps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<u64>,
@@ -81,6 +84,7 @@ impl InstanceSnapshot {
             limit: None,
             queue_depth: None,
             utilization: None,
+            queue_wait: None,
             keys: None,
             keys_evicted: None,
             latency: None,

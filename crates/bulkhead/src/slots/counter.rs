@@ -1,0 +1,252 @@
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+
+use watertight_core::Padded;
+
+use crate::sync::{AtomicBool, AtomicI64};
+
+/// The slots of a room that are free.
+///
+/// While there are plenty, they are *spread*: each stripe has some, a call takes one from its own
+/// and gives it back there, and threads do not meet. Once a stripe and the centre have run out they
+/// are *gathered*: all are in the centre, where one word tells exactly whether there is one left.
+/// While somebody waits for one the centre is *held*: who takes a slot asks under the lock, and who
+/// gives one back comes there to pass it on.
+///
+/// Slots move between the stripes and the centre under the lock of the room alone. The methods that
+/// say so are to be called with it.
+#[derive(Debug)]
+pub(super) struct Counter {
+    /// Whether stripes may be used: `true` only while [`SPREAD`] is set. Read by all, seldom
+    /// written.
+    spread: AtomicBool,
+    /// How many are to be free for them to be spread.
+    plenty: AtomicI64,
+    /// How many stay in the centre, for the important: who takes one of a stripe need not look how
+    /// many others are free.
+    reserved: AtomicI64,
+    /// How many are free, in steps of [`ONE`], and two flags. Below zero while more are taken than
+    /// there are.
+    centre: Padded<AtomicI64>,
+    stripes: Box<[Padded<AtomicI64>]>,
+}
+
+/// Some of the slots are in the stripes.
+const SPREAD: i64 = 1;
+/// Somebody waits.
+const HELD: i64 = 2;
+const FLAGS: i64 = SPREAD | HELD;
+const FLAG_BITS: u32 = 2;
+const ONE: i64 = 1 << FLAG_BITS;
+
+/// How many slots there are to be for each stripe before they are spread: one fetch from the centre
+/// brings two then.
+const PLENTY: i64 = 4;
+
+/// What became of the wish to take a slot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Take {
+    Taken,
+    /// There was none.
+    None,
+    /// That can be told under the lock alone.
+    Ask,
+    /// The same, and somebody waits.
+    Held,
+}
+
+/// What is left to do when a slot was given back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Give {
+    Done,
+    /// To take the lock, and pass it on if somebody waits.
+    Settle,
+    /// The same, but first to [collect](Counter::collect) it from its stripe.
+    Collect,
+}
+
+impl Counter {
+    /// With one stripe the slots are never spread.
+    pub(super) fn new(free: i64, reserved: i64, stripes: usize) -> Self {
+        let counter = Self {
+            spread: AtomicBool::new(false),
+            plenty: AtomicI64::new(0),
+            reserved: AtomicI64::new(0),
+            centre: Padded(AtomicI64::new(free * ONE)),
+            stripes: (0..stripes).map(|_| Padded(AtomicI64::new(0))).collect(),
+        };
+        counter.reserve(reserved);
+        counter.spread_if_plenty();
+        counter
+    }
+
+    /// Takes a slot of `stripe`. Where all are gathered, takes one if more than `floor` are free.
+    #[inline]
+    pub(super) fn take(&self, stripe: usize, floor: impl Fn() -> i64) -> Take {
+        if self.spread.load(Acquire) {
+            let mine = self.stripe(stripe);
+            let mut free = mine.load(Relaxed);
+            while free > 0 {
+                match mine.compare_exchange_weak(free, free - 1, AcqRel, Relaxed) {
+                    Ok(_) => return Take::Taken,
+                    Err(now) => free = now,
+                }
+            }
+            return Take::Ask;
+        }
+        let mut word = self.centre.load(Acquire);
+        while word & FLAGS == 0 {
+            if word >> FLAG_BITS <= floor() {
+                return Take::None;
+            }
+            match self
+                .centre
+                .compare_exchange_weak(word, word - ONE, AcqRel, Acquire)
+            {
+                Ok(_) => return Take::Taken,
+                Err(now) => word = now,
+            }
+        }
+        if word & HELD != 0 {
+            Take::Held
+        } else {
+            Take::Ask
+        }
+    }
+
+    /// Gives a slot back that was taken on `stripe`.
+    #[inline]
+    pub(super) fn give(&self, stripe: usize) -> Give {
+        if self.spread.load(Acquire) {
+            self.stripe(stripe).fetch_add(1, AcqRel);
+            // Either who gathers finds it there, or he has been there before: then this says so.
+            return if self.spread.load(Acquire) {
+                Give::Done
+            } else {
+                Give::Collect
+            };
+        }
+        let word = self.centre.fetch_add(ONE, AcqRel) + ONE;
+        let is_plenty = word >> FLAG_BITS >= self.plenty.load(Relaxed);
+        if word & HELD != 0 || is_plenty && word & SPREAD == 0 {
+            Give::Settle
+        } else {
+            Give::Done
+        }
+    }
+
+    /// Under the lock: takes a slot wherever it is, if more than `floor` are free.
+    pub(super) fn take_any(&self, stripe: usize, floor: i64) -> bool {
+        if self.is_spread() {
+            if self.fetch(stripe) {
+                return true;
+            }
+            self.gather();
+            self.spread_if_plenty();
+            if self.is_spread() && self.fetch(stripe) {
+                return true;
+            }
+        }
+        let take = |word| (word >> FLAG_BITS > floor).then_some(word - ONE);
+        self.centre.fetch_update(AcqRel, Acquire, take).is_ok()
+    }
+
+    /// Under the lock, with the centre held: takes a slot, of those that are free there.
+    pub(super) fn grant(&self) {
+        self.centre.fetch_sub(ONE, AcqRel);
+    }
+
+    /// Under the lock, with all slots gathered: has takers ask and givers settle from now on,
+    /// unless more than `floor` are free.
+    pub(super) fn hold(&self, floor: i64) -> bool {
+        let hold = |word| (word >> FLAG_BITS <= floor).then_some(word | HELD);
+        self.centre.fetch_update(AcqRel, Acquire, hold).is_ok()
+    }
+
+    /// Under the lock: nobody waits any more.
+    pub(super) fn unhold(&self) {
+        if self.centre.load(Relaxed) & HELD != 0 {
+            self.centre.fetch_sub(HELD, AcqRel);
+        }
+        self.spread_if_plenty();
+    }
+
+    /// Under the lock: takes to the centre what was given back to a stripe that nobody looks at.
+    pub(super) fn collect(&self, stripe: usize) {
+        let free = self.stripe(stripe).swap(0, AcqRel);
+        self.centre.fetch_add(free * ONE, AcqRel);
+    }
+
+    /// Under the lock: adds slots, or takes away those that there will be, too.
+    pub(super) fn resize(&self, more: i64, reserved: i64) {
+        if self.in_centre() + more < reserved {
+            self.gather();
+        }
+        self.reserve(reserved);
+        self.centre.fetch_add(more * ONE, AcqRel);
+    }
+
+    /// Returns how many are free: less than none if more are taken than there are. While slots
+    /// move, those on their way may be missing or counted twice.
+    pub(super) fn free(&self) -> i64 {
+        let in_stripes = || self.stripes.iter().map(|stripe| stripe.load(Acquire));
+        self.in_centre() + in_stripes().sum::<i64>()
+    }
+
+    /// Returns how many are free in the centre: of all that are gathered.
+    pub(super) fn in_centre(&self) -> i64 {
+        self.centre.load(Acquire) >> FLAG_BITS
+    }
+
+    /// Under the lock: moves all slots to the centre.
+    fn gather(&self) {
+        if !self.is_spread() {
+            return;
+        }
+        self.spread.store(false, Release);
+        let stripes = self.stripes.iter();
+        let free = stripes.map(|stripe| stripe.swap(0, AcqRel)).sum::<i64>();
+        self.centre.fetch_add(free * ONE - SPREAD, AcqRel);
+    }
+
+    /// Under the lock: lets stripes have slots if there are plenty, and nobody waits.
+    fn spread_if_plenty(&self) {
+        let plenty = self.plenty.load(Relaxed);
+        let spread = |word| {
+            let may = word & FLAGS == 0 && word >> FLAG_BITS >= plenty;
+            may.then_some(word | SPREAD)
+        };
+        if self.centre.fetch_update(AcqRel, Acquire, spread).is_ok() {
+            self.spread.store(true, Release);
+        }
+    }
+
+    /// Under the lock: takes a slot from the centre, and some for the stripe with it.
+    fn fetch(&self, stripe: usize) -> bool {
+        let spare = self.in_centre() - self.reserved.load(Relaxed);
+        if spare <= 0 {
+            return false;
+        }
+        let slots = (spare / (2 * self.stripes.len() as i64)).max(1);
+        self.centre.fetch_sub(slots * ONE, AcqRel);
+        self.stripe(stripe).fetch_add(slots - 1, AcqRel);
+        true
+    }
+
+    fn reserve(&self, reserved: i64) {
+        let plenty = match self.stripes.len() {
+            1 => i64::MAX,
+            stripes => reserved + PLENTY * stripes as i64,
+        };
+        self.plenty.store(plenty, Relaxed);
+        self.reserved.store(reserved, Relaxed);
+    }
+
+    fn is_spread(&self) -> bool {
+        self.spread.load(Relaxed)
+    }
+
+    #[inline]
+    fn stripe(&self, number: usize) -> &AtomicI64 {
+        &self.stripes[number & (self.stripes.len() - 1)]
+    }
+}
