@@ -5,7 +5,7 @@ use std::time::Duration;
 use tower_layer::Layer;
 use watertight_core::{
     ClassifyFn, ConfigError, DynError, ErrorsAreFailures, Key, KeyFn, Labelled, Mode, Name,
-    Outcome, SetClassifier, SetFinish, SetNotes, SetRepeat, Unkeyed,
+    Outcome, SetClassifier, SetDeadlines, SetFinish, SetNotes, SetRepeat, Unkeyed,
 };
 use watertight_metrics::Registry;
 
@@ -374,6 +374,15 @@ impl<L, C, T, K> SetNotes for TimeoutBuilder<L, C, T, K> {
     type With<N> = Self;
 
     fn set_notes<N>(self, _: N) -> Self {
+        self
+    }
+}
+
+/// A timeout goes by the deadline of the context.
+impl<L, C, T, K> SetDeadlines for TimeoutBuilder<L, C, T, K> {
+    type With<D> = Self;
+
+    fn set_deadlines<D>(self, _: D) -> Self {
         self
     }
 }

@@ -4,6 +4,7 @@ mod call;
 mod config;
 mod control;
 mod counts;
+mod deadline;
 mod explorers;
 mod future;
 mod handle;
@@ -22,6 +23,12 @@ mod wait;
 mod way;
 
 pub use config::TimeoutConfig;
+pub use deadline::{
+    Deadline, DeadlineBuilder, DeadlineCall, DeadlineConfig, DeadlineFuture, DeadlineHandle,
+    DeadlineLayer, DeadlineSnapshot, PropagateDeadline, PropagateDeadlineBuilder,
+    PropagateDeadlineConfig, PropagateDeadlineFuture, PropagateDeadlineHandle,
+    PropagateDeadlineLayer, PropagateDeadlineSnapshot,
+};
 pub use future::ResponseFuture;
 pub use handle::TimeoutHandle;
 pub use layer::{Fixed, FromConfig, Learnt, MayBeFixed, MayLearn, TimeoutBuilder, TimeoutLayer};

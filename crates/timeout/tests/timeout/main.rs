@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
 
 mod contract;
+mod deadline;
