@@ -185,6 +185,7 @@ async fn each_frame_has_its_own_time() {
     advance(2 * S).await;
 
     assert_eq!(reason(poll(&mut body)), Reason::TimedOut);
+    assert_eq!(Arc::strong_count(&words.0), 1);
 }
 
 #[tokio::test(start_paused = true)]
