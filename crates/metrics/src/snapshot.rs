@@ -51,6 +51,9 @@ pub struct InstanceSnapshot {
     /// How long calls wait for a place of late, of those that have to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_wait: Option<LatencySnapshot>,
+    /// After what time it ends a call now.
+    #[serde(serialize_with = "in_seconds", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
     /// How many keys it keeps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<u64>,
@@ -85,6 +88,7 @@ impl InstanceSnapshot {
             queue_depth: None,
             utilization: None,
             queue_wait: None,
+            timeout: None,
             keys: None,
             keys_evicted: None,
             latency: None,

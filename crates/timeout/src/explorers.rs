@@ -1,0 +1,157 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The last calls that were allowed the longest timeout, and what has become of them.
+///
+/// Of a call that is cut off nobody knows how long it would have taken. These know: each is one of
+/// many of its time, and speaks for those that were cut off. All times are in nanoseconds.
+#[derive(Debug)]
+pub(crate) struct Explorers {
+    slots: Box<[AtomicU64]>,
+    set_out: AtomicU64,
+    /// How many calls have been cut off.
+    cuts: AtomicU64,
+    /// Whether one is wanted before its turn.
+    wanted: AtomicBool,
+    /// How many have set out before their turn.
+    ahead: AtomicU64,
+}
+
+/// A call that explores.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Explorer {
+    number: u64,
+    word: u64,
+}
+
+/// What is known of the calls that take longer than a limit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Testimony {
+    /// They end after this time.
+    Ends(u64),
+    /// They do not end, as far as anybody has waited.
+    Hangs,
+    /// Nobody has seen any.
+    Unknown,
+}
+
+/// Of a hundred calls that are cut off of ten thousand, one will be here.
+const MOST: usize = 256;
+
+/// So many may set out before their turn: calls that are cut off in a row say that something has
+/// changed, and whether it is for long is not known until a few have been waited for.
+const MOST_AHEAD: u64 = 4;
+
+const TAG_BITS: u32 = 2;
+/// It set out at this time.
+const OUT: u64 = 1;
+/// It took this time.
+const ENDED: u64 = 2;
+/// It has not ended for this time, or has failed after it.
+const HUNG: u64 = 3;
+
+impl Explorers {
+    pub(crate) fn new() -> Self {
+        Self {
+            slots: (0..MOST).map(|_| AtomicU64::new(0)).collect(),
+            set_out: AtomicU64::new(0),
+            cuts: AtomicU64::new(0),
+            wanted: AtomicBool::new(false),
+            ahead: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the call that comes explores, whose turn it is or not.
+    #[inline]
+    pub(crate) fn explores(&self, is_its_turn: bool) -> bool {
+        (is_its_turn || self.wanted.load(Ordering::Relaxed)) && self.decide(is_its_turn)
+    }
+
+    #[cold]
+    fn decide(&self, is_its_turn: bool) -> bool {
+        if is_its_turn {
+            // One that has set out ahead took its place.
+            let repaid = self
+                .ahead
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ahead| {
+                    ahead.checked_sub(1)
+                });
+            return repaid.is_err();
+        }
+        self.wanted.swap(false, Ordering::Relaxed)
+            && self
+                .ahead
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ahead| {
+                    (ahead < MOST_AHEAD).then_some(ahead + 1)
+                })
+                .is_ok()
+    }
+
+    /// Sends a call out.
+    pub(crate) fn send(&self, now: u64) -> Explorer {
+        let explorer = Explorer {
+            number: self.set_out.fetch_add(1, Ordering::Relaxed),
+            word: word(now, OUT),
+        };
+        self.slot(explorer.number)
+            .store(explorer.word, Ordering::Relaxed);
+        explorer
+    }
+
+    /// Takes note of what became of an explorer after this time: an answer, or none that is any
+    /// good.
+    pub(crate) fn ended(&self, explorer: Explorer, after: u64, well: bool) {
+        let word = word(after, if well { ENDED } else { HUNG });
+        // Its place may have been taken.
+        let _ = self.slot(explorer.number).compare_exchange(
+            explorer.word,
+            word,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Takes note that a call was cut off at `limit`, and says what would have become of it.
+    ///
+    /// Half of the calls go by what the last of those has met that took longer than the limit, a
+    /// quarter by the one before it, and so on: what is over must not speak for what has begun.
+    pub(crate) fn cut(&self, limit: u64, now: u64) -> Testimony {
+        let cut = self.cuts.fetch_add(1, Ordering::Relaxed) + 1;
+        if !self.wanted.load(Ordering::Relaxed) {
+            self.wanted.store(true, Ordering::Relaxed);
+        }
+        let mut back = cut.trailing_zeros();
+        let mut oldest = Testimony::Unknown;
+        let set_out = self.set_out.load(Ordering::Relaxed);
+        for number in (set_out.saturating_sub(MOST as u64)..set_out).rev() {
+            match self.testimony(number, limit, now) {
+                Testimony::Unknown => continue,
+                known => oldest = known,
+            }
+            if back == 0 {
+                break;
+            }
+            back -= 1;
+        }
+        oldest
+    }
+
+    /// Returns what one says of calls that take longer than `limit`.
+    fn testimony(&self, number: u64, limit: u64, now: u64) -> Testimony {
+        let word = self.slot(number).load(Ordering::Relaxed);
+        let time = word >> TAG_BITS;
+        match word & ((1 << TAG_BITS) - 1) {
+            ENDED if time > limit => Testimony::Ends(time),
+            OUT if now.saturating_sub(time) > limit => Testimony::Hangs,
+            HUNG if time > limit => Testimony::Hangs,
+            _ => Testimony::Unknown,
+        }
+    }
+
+    fn slot(&self, number: u64) -> &AtomicU64 {
+        &self.slots[number as usize % MOST]
+    }
+}
+
+const fn word(time: u64, tag: u64) -> u64 {
+    time << TAG_BITS | tag
+}

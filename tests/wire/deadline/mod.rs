@@ -1,0 +1,5 @@
+//! Deadlines over real sockets.
+
+mod bodies;
+mod hops;
+mod work;
