@@ -117,11 +117,11 @@ impl TimeoutCall {
         if self.plan.is_timed() {
             way.control.counts.took(Duration::from_nanos(took), now);
         }
-        if let Some(explorer) = self.explorer {
-            way.came_back(explorer, took, outcome);
-        }
-        if self.teaches && !outcome.is_failure() {
-            way.record(took, now);
+        match (self.explorer, outcome.is_failure()) {
+            (Some(explorer), true) => way.lost(explorer, took),
+            (Some(explorer), false) => way.came_back(explorer, took, self.teaches, now),
+            (None, false) if self.teaches => way.record(took, now),
+            (None, _) => {}
         }
     }
 

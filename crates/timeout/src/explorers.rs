@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(crate) struct Explorers {
     slots: Box<[AtomicU64]>,
     set_out: AtomicU64,
+    /// The number of the first that may speak.
+    first: AtomicU64,
     /// How many calls have been cut off.
     cuts: AtomicU64,
     /// Whether one is wanted before its turn.
@@ -21,6 +23,17 @@ pub(crate) struct Explorers {
 pub(crate) struct Explorer {
     number: u64,
     word: u64,
+}
+
+#[cfg(test)]
+impl Explorer {
+    pub(crate) const fn parts(self) -> (u64, u64) {
+        (self.number, self.word)
+    }
+
+    pub(crate) const fn from_parts((number, word): (u64, u64)) -> Self {
+        Self { number, word }
+    }
 }
 
 /// What is known of the calls that take longer than a limit.
@@ -41,6 +54,9 @@ const MOST: usize = 256;
 /// changed, and whether it is for long is not known until a few have been waited for.
 const MOST_AHEAD: u64 = 4;
 
+/// One that is out for so many times the limit is taken for one that hangs. Until then nobody knows.
+const PATIENCE: u64 = 8;
+
 const TAG_BITS: u32 = 2;
 /// It set out at this time.
 const OUT: u64 = 1;
@@ -54,6 +70,7 @@ impl Explorers {
         Self {
             slots: (0..MOST).map(|_| AtomicU64::new(0)).collect(),
             set_out: AtomicU64::new(0),
+            first: AtomicU64::new(0),
             cuts: AtomicU64::new(0),
             wanted: AtomicBool::new(false),
             ahead: AtomicU64::new(0),
@@ -114,15 +131,17 @@ impl Explorers {
     ///
     /// Half of the calls go by what the last of those has met that took longer than the limit, a
     /// quarter by the one before it, and so on: what is over must not speak for what has begun.
-    pub(crate) fn cut(&self, limit: u64, now: u64) -> Testimony {
+    /// Only those speak that set out after the first `before`.
+    pub(crate) fn cut(&self, limit: u64, before: u64, now: u64) -> Testimony {
         let cut = self.cuts.fetch_add(1, Ordering::Relaxed) + 1;
         if !self.wanted.load(Ordering::Relaxed) {
             self.wanted.store(true, Ordering::Relaxed);
         }
         let mut back = cut.trailing_zeros();
         let mut oldest = Testimony::Unknown;
-        let set_out = self.set_out.load(Ordering::Relaxed);
-        for number in (set_out.saturating_sub(MOST as u64)..set_out).rev() {
+        let set_out = self.set_out();
+        let first = self.first.load(Ordering::Relaxed).max(before);
+        for number in (first.max(set_out.saturating_sub(MOST as u64))..set_out).rev() {
             match self.testimony(number, limit, now) {
                 Testimony::Unknown => continue,
                 known => oldest = known,
@@ -135,13 +154,24 @@ impl Explorers {
         oldest
     }
 
+    /// Returns how many have set out.
+    pub(crate) fn set_out(&self) -> u64 {
+        self.set_out.load(Ordering::Relaxed)
+    }
+
+    /// Lets nobody speak who has set out before now.
+    pub(crate) fn forget(&self) {
+        let set_out = self.set_out();
+        self.first.store(set_out, Ordering::Relaxed);
+    }
+
     /// Returns what one says of calls that take longer than `limit`.
     fn testimony(&self, number: u64, limit: u64, now: u64) -> Testimony {
         let word = self.slot(number).load(Ordering::Relaxed);
         let time = word >> TAG_BITS;
         match word & ((1 << TAG_BITS) - 1) {
             ENDED if time > limit => Testimony::Ends(time),
-            OUT if now.saturating_sub(time) > limit => Testimony::Hangs,
+            OUT if now.saturating_sub(time) / PATIENCE > limit => Testimony::Hangs,
             HUNG if time > limit => Testimony::Hangs,
             _ => Testimony::Unknown,
         }

@@ -23,8 +23,8 @@ pub(crate) struct Recent {
 
 /// After 4.3 half-lives a twentieth is left of what was before, and does not reach the 95th
 /// percentile any more.
-const HALF_LIFE_CALLS: u64 = 800;
-const HALF_LIFE_TIME: u64 = 350_000_000;
+const HALF_LIFE_CALLS: u64 = 640;
+const HALF_LIFE_TIME: u64 = 256_000_000;
 
 const HALF_LIFE: u64 = 1_000_000_000;
 
@@ -58,11 +58,10 @@ impl Recent {
         self.recorded.load(Ordering::Relaxed)
     }
 
-    /// Returns the longest of the shortest durations that make up more than the share `p`.
+    /// Returns the duration that a share `p` of the calls did not exceed. It stands for all within
+    /// a 33rd of it.
     pub(crate) fn quantile(&self, p: f64) -> Option<Duration> {
-        // A quantile stands for all durations within a 33rd of it, and the longest is meant.
-        let found = self.quantile.value(p, self.clock())?;
-        Some(found.saturating_add(found / 32))
+        self.quantile.value(p, self.clock())
     }
 
     fn clock(&self) -> Instant {

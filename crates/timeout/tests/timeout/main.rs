@@ -2,4 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
 
+mod adaptive;
+mod connector;
 mod contract;
+mod cost;
+mod fixed;
+mod handle;
+mod mode;
+mod ready;
+mod stage;
