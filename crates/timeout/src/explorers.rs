@@ -19,21 +19,11 @@ pub(crate) struct Explorers {
 }
 
 /// A call that explores.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Explorer {
-    number: u64,
-    word: u64,
-}
-
-#[cfg(test)]
-impl Explorer {
-    pub(crate) const fn parts(self) -> (u64, u64) {
-        (self.number, self.word)
-    }
-
-    pub(crate) const fn from_parts((number, word): (u64, u64)) -> Self {
-        Self { number, word }
-    }
+    pub(crate) number: u64,
+    /// When it set out.
+    pub(crate) since: u64,
 }
 
 /// What is known of the calls that take longer than a limit.
@@ -107,21 +97,21 @@ impl Explorers {
     pub(crate) fn send(&self, now: u64) -> Explorer {
         let explorer = Explorer {
             number: self.set_out.fetch_add(1, Ordering::Relaxed),
-            word: word(now, OUT),
+            since: now,
         };
         self.slot(explorer.number)
-            .store(explorer.word, Ordering::Relaxed);
+            .store(word(now, OUT), Ordering::Relaxed);
         explorer
     }
 
     /// Takes note of what became of an explorer after this time: an answer, or none that is any
     /// good.
     pub(crate) fn ended(&self, explorer: Explorer, after: u64, well: bool) {
-        let word = word(after, if well { ENDED } else { HUNG });
+        let ended = word(after, if well { ENDED } else { HUNG });
         // Its place may have been taken.
         let _ = self.slot(explorer.number).compare_exchange(
-            explorer.word,
-            word,
+            word(explorer.since, OUT),
+            ended,
             Ordering::Relaxed,
             Ordering::Relaxed,
         );
@@ -184,4 +174,104 @@ impl Explorers {
 
 const fn word(time: u64, tag: u64) -> u64 {
     time << TAG_BITS | tag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 100;
+
+    #[test]
+    fn nobody_knows_before_one_has_taken_longer() {
+        let explorers = Explorers::new();
+        assert_eq!(explorers.cut(LIMIT, 0, 0), Testimony::Unknown);
+
+        let quick = explorers.send(0);
+        explorers.ended(quick, LIMIT, true);
+        explorers.send(0);
+
+        assert_eq!(
+            explorers.cut(LIMIT, 0, PATIENCE * LIMIT),
+            Testimony::Unknown
+        );
+    }
+
+    #[test]
+    fn one_that_is_out_for_long_hangs_until_it_comes_back() {
+        let explorers = Explorers::new();
+        let explorer = explorers.send(7);
+        let late = 7 + PATIENCE * (LIMIT + 1);
+
+        assert_eq!(explorers.cut(LIMIT, 0, late), Testimony::Hangs);
+        explorers.ended(explorer, 5_000, true);
+        assert_eq!(explorers.cut(LIMIT, 0, late), Testimony::Ends(5_000));
+        // With a longer limit it would not have been cut off.
+        assert_eq!(explorers.cut(5_000, 0, late), Testimony::Unknown);
+    }
+
+    #[test]
+    fn one_that_brings_no_good_answer_hangs() {
+        let explorers = Explorers::new();
+        let explorer = explorers.send(0);
+        explorers.ended(explorer, 500, false);
+
+        assert_eq!(explorers.cut(LIMIT, 0, 500), Testimony::Hangs);
+    }
+
+    #[test]
+    fn the_last_ones_speak_most() {
+        let explorers = Explorers::new();
+        for took in [400, 300, 200] {
+            let explorer = explorers.send(0);
+            explorers.ended(explorer, took, true);
+        }
+
+        let mut heard = [0; 3];
+        for _ in 0..80 {
+            let Testimony::Ends(took) = explorers.cut(LIMIT, 0, 0) else {
+                panic!("all have ended");
+            };
+            heard[took as usize / 100 - 2] += 1;
+        }
+
+        assert_eq!(heard, [40, 20, 20]);
+    }
+
+    #[test]
+    fn those_who_are_forgotten_or_went_before_do_not_speak() {
+        let explorers = Explorers::new();
+        let explorer = explorers.send(0);
+        explorers.ended(explorer, 500, true);
+
+        assert_eq!(explorers.cut(LIMIT, 1, 0), Testimony::Unknown);
+        assert_eq!(explorers.cut(LIMIT, 0, 0), Testimony::Ends(500));
+        explorers.forget();
+        assert_eq!(explorers.cut(LIMIT, 0, 0), Testimony::Unknown);
+    }
+
+    #[test]
+    fn one_whose_place_was_taken_says_nothing() {
+        let explorers = Explorers::new();
+        let first = explorers.send(1);
+        for now in 0..MOST as u64 {
+            explorers.send(now);
+        }
+
+        explorers.ended(first, 500, true);
+
+        assert_eq!(explorers.cut(LIMIT, 0, 0), Testimony::Unknown);
+    }
+
+    #[test]
+    fn some_set_out_early_and_the_share_stays() {
+        let explorers = Explorers::new();
+        let mut set_out = 0;
+        for call in 0..10_000_u64 {
+            explorers.cut(LIMIT, 0, 0);
+            set_out += u64::from(explorers.explores(call % 100 == 99));
+        }
+
+        assert!((100..=100 + MOST_AHEAD).contains(&set_out), "{set_out}");
+    }
 }

@@ -119,12 +119,12 @@ impl Learning {
     pub(crate) fn timeout(&self, adaptive: &Adaptive, now: u64) -> Duration {
         self.looked(adaptive, now);
         if !self.is_warm(adaptive) {
-            return adaptive.initial();
+            return adaptive.at_first();
         }
         let usual = self.recent.quantile(adaptive.percentile);
         let kept = self.recent.quantile(1.0 - AIM * adaptive.max_cut);
         let (Some(usual), Some(kept)) = (usual, kept) else {
-            return adaptive.initial();
+            return adaptive.at_first();
         };
         self.usual.store(nanos(usual), Ordering::Relaxed);
         let timeout = multiplied(longest(usual), adaptive.multiplier).max(longest(kept));

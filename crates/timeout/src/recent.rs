@@ -80,3 +80,43 @@ impl Recent {
         self.clock.fetch_add(passed, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+    const OLD: Duration = Duration::from_millis(50);
+    const NEW: Duration = Duration::from_millis(5);
+
+    /// Returns which share of the weight is old after so many calls at this rate.
+    fn old(calls: u64, per_second: u64) -> f64 {
+        let recent = Recent::new(Instant::now());
+        let gap = SECOND / per_second;
+        let mut now = 10 * SECOND;
+        for n in 0..10 * calls {
+            now += gap;
+            recent.record([if n < 9 * calls { OLD } else { NEW }], 1, now);
+        }
+        let is_old = |p: &u32| {
+            let found = recent.quantile(f64::from(*p) / 1_000.0).unwrap();
+            found > 2 * NEW
+        };
+        f64::from((1..1_000).filter(is_old).count() as u32) / 1_000.0
+    }
+
+    #[test]
+    fn forgets_within_five_thousand_calls_or_two_seconds() {
+        for (calls, per_second) in [(5_000, 20), (5_000, 2_500), (20_000, 10_000)] {
+            assert!(old(calls, per_second) < 0.008, "{per_second}");
+        }
+    }
+
+    #[test]
+    fn remembers_a_thousand_calls_and_a_quarter_of_a_second() {
+        for (calls, per_second) in [(HALF_LIFE_CALLS, 20), (2_560, 10_000)] {
+            let share = old(calls, per_second);
+            assert!((0.45..0.55).contains(&share), "{share} at {per_second}");
+        }
+    }
+}

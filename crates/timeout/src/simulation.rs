@@ -46,7 +46,7 @@ struct Ending {
     took: Option<u64>,
     limit: u64,
     teaches: bool,
-    explorer: Option<(u64, u64)>,
+    explorer: Option<Explorer>,
 }
 
 /// Durations with this mean and standard deviation in milliseconds.
@@ -111,7 +111,7 @@ impl Simulation {
         let (mut limit, mut explorer) = (begin.limit, None);
         if begin.explores {
             let (sent, longest) = self.way.explore(self.now).unwrap();
-            (limit, explorer) = (longest, Some(sent.parts()));
+            (limit, explorer) = (longest, Some(sent));
             self.explored += 1;
         }
         let took = takes.filter(|took| *took <= limit);
@@ -137,7 +137,7 @@ impl Simulation {
             && let Some(Reverse((at, _, ending))) = self.pending.pop()
         {
             let now = self.start + Duration::from_nanos(at);
-            let explorer = ending.explorer.map(Explorer::from_parts);
+            let explorer = ending.explorer;
             match (ending.took, explorer) {
                 (Some(took), Some(explorer)) => {
                     self.way.came_back(explorer, took, ending.teaches, now);

@@ -49,7 +49,7 @@ async fn a_fixed_limit_may_become_an_adaptive_one_and_back() {
     let fixed = stage.timeout.config();
     let adaptive = TimeoutConfig {
         limit: Adaptive::default().into(),
-        ..fixed.clone()
+        ..stage.timeout.config()
     };
 
     stage.timeout.reconfigure(adaptive.clone()).unwrap();
