@@ -5,6 +5,7 @@ mod core;
 mod floor;
 mod hedge;
 mod retry;
+mod timeout;
 
 use crate::{Family, Row};
 
@@ -17,6 +18,7 @@ pub fn families() -> Vec<Family> {
         breaker::family(),
         retry::family(),
         hedge::family(),
+        timeout::family(),
     ]
 }
 

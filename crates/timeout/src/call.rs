@@ -1,26 +1,30 @@
 use std::fmt;
+use std::mem;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{Call, Mode, Outcome, Reason, Rejection};
+use watertight_core::{FailureKind, Mode, Outcome, Reason, Rejection};
 
 use crate::counts::Count;
 use crate::explorers::Explorer;
-use crate::plan::{Plan, UNLIMITED, in_time};
+use crate::plan::{Plan, UNLIMITED};
 use crate::way::{Held, Start};
 
 /// One call that is timed or limited. It reports how it ends, and gives back what it holds.
+///
+/// It ends where it is: to move it would be dear. All times are in nanoseconds.
 pub(crate) struct TimeoutCall {
-    /// `None` once it has ended.
+    /// `None` for a call that nobody looks at, and once it has ended.
     way: Option<Held>,
     plan: Plan,
-    /// When it began, in nanoseconds, or [`UNTIMED`].
+    /// When it began, or [`NEVER`] if nobody wants to know.
     began: u64,
-    /// How many nanoseconds it may take.
+    /// How long it may take.
     limit: u64,
-    /// When it has to end whatever the limit is.
-    deadline: Option<Instant>,
-    explorer: Option<Explorer>,
+    /// When it has to end whatever the limit is, or [`NEVER`].
+    deadline: u64,
+    /// The number of the explorer that it is, or [`NEVER`].
+    explorer: u64,
     /// Whether its duration is one to learn from.
     teaches: bool,
     /// Whether it is the deadline that the timer goes by.
@@ -28,53 +32,81 @@ pub(crate) struct TimeoutCall {
 }
 
 /// It takes five centuries until then.
-const UNTIMED: u64 = u64::MAX;
+const NEVER: u64 = u64::MAX;
 
 impl TimeoutCall {
+    /// A call that nobody looks at.
     #[inline]
-    pub(crate) fn begin(way: Held, plan: Plan, start: Start, deadline: Option<Instant>) -> Self {
-        let mut call = Self {
+    pub(crate) const fn unwatched(plan: Plan) -> Self {
+        Self {
             way: None,
             plan,
-            began: UNTIMED,
-            limit: start.limit,
-            deadline,
-            explorer: None,
+            began: NEVER,
+            limit: UNLIMITED,
+            deadline: NEVER,
+            explorer: NEVER,
+            teaches: false,
+            is_last_moment: false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn begin(way: Held, plan: Plan, start: Start, deadline: Option<Instant>) -> Self {
+        let began = if start.teaches || start.explores || plan.is_timed() {
+            way.control.time(Instant::now())
+        } else {
+            NEVER
+        };
+        let explorer = start.explores.then(|| way.explore(began)).flatten();
+        let (explorer, limit) = match explorer {
+            None => (NEVER, start.limit),
+            Some((explorer, longest)) => {
+                way.control.counts.add(Count::Explored);
+                (explorer.number, longest)
+            }
+        };
+        Self {
+            deadline: deadline.map_or(NEVER, |deadline| way.control.time(deadline)),
+            way: Some(way),
+            plan,
+            began,
+            limit,
+            explorer,
             teaches: start.teaches,
             is_last_moment: false,
-        };
-        if start.teaches || start.explores || plan.is_timed() {
-            call.began = way.control.time(Instant::now());
         }
-        if start.explores
-            && let Some((explorer, limit)) = way.explore(call.began)
-        {
-            way.control.counts.add(Count::Explored);
-            call.explorer = Some(explorer);
-            call.limit = limit;
-        }
-        call.way = Some(way);
-        call
+    }
+
+    /// Runs the inner service. If that panics, the call has failed.
+    #[inline]
+    pub(crate) fn run<R>(&mut self, inner: impl FnOnce() -> R) -> R {
+        let unwinding = Unwinding(self);
+        let result = inner();
+        mem::forget(unwinding);
+        result
     }
 
     /// Whether there is a time at which it is to end.
     #[inline]
     pub(crate) const fn is_limited(&self) -> bool {
-        self.limit < UNLIMITED || self.deadline.is_some()
+        self.limit < UNLIMITED || self.deadline < NEVER
     }
 
     /// Returns when it is to end. Its time runs from now.
+    #[inline]
     pub(crate) fn last_moment(&mut self, now: Instant) -> Option<Instant> {
-        let limit = in_time(self.limit).and_then(|limit| now.checked_add(limit));
-        self.is_last_moment = match (limit, self.deadline) {
-            (Some(limit), Some(deadline)) => deadline < limit,
-            (limit, _) => limit.is_none(),
-        };
-        if self.is_last_moment {
-            self.deadline
-        } else {
-            limit
+        if self.deadline < NEVER {
+            let left = self.deadline.saturating_sub(self.time(now)?);
+            if left < self.limit {
+                self.is_last_moment = true;
+                return now.checked_add(Duration::from_nanos(left));
+            }
         }
+        now.checked_add(Duration::from_nanos(self.limit))
+    }
+
+    fn time(&self, now: Instant) -> Option<u64> {
+        Some(self.way.as_ref()?.control.time(now))
     }
 
     /// Takes note that its time is up. Returns the error that it fails with, or `None` if it is only
@@ -90,8 +122,9 @@ impl TimeoutCall {
         };
         way.control.counts.refused(reason, mode);
         let now = Instant::now();
-        if let Some(explorer) = self.explorer.take() {
+        if let Some(explorer) = self.explorer() {
             way.lost(explorer, self.age(&way, now));
+            self.explorer = NEVER;
         } else if self.teaches && reason == Reason::TimedOut {
             way.cut(self.limit, now);
         }
@@ -100,9 +133,32 @@ impl TimeoutCall {
             return Some(Rejection::new(reason, way.control.counts.name()));
         }
         self.way = Some(way);
-        self.limit = UNLIMITED;
-        self.deadline = None;
+        (self.limit, self.deadline) = (UNLIMITED, NEVER);
         None
+    }
+
+    /// Ends the call by its answer.
+    #[inline]
+    pub(crate) fn end(&mut self, outcome: &Outcome) {
+        if let Some(way) = self.way.take() {
+            way.control.counts.answered(outcome);
+            if self.began != NEVER {
+                self.timed(&way, outcome);
+            }
+        }
+    }
+
+    /// Whether anybody looks at it.
+    #[inline]
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.way.is_some()
+    }
+
+    fn explorer(&self) -> Option<Explorer> {
+        (self.explorer != NEVER).then_some(Explorer {
+            number: self.explorer,
+            since: self.began,
+        })
     }
 
     fn age(&self, way: &Held, now: Instant) -> u64 {
@@ -117,33 +173,19 @@ impl TimeoutCall {
         if self.plan.is_timed() {
             way.control.counts.took(Duration::from_nanos(took), now);
         }
-        if let Some(explorer) = self.explorer {
-            way.came_back(explorer, took, outcome);
-        }
-        if self.teaches && !outcome.is_failure() {
-            way.record(took, now);
+        match (self.explorer(), outcome.is_failure()) {
+            (Some(explorer), true) => way.lost(explorer, took),
+            (Some(explorer), false) => way.came_back(explorer, took, self.teaches, now),
+            (None, false) if self.teaches => way.record(took, now),
+            (None, _) => {}
         }
     }
 
     #[cold]
     fn was_dropped(&self, way: &Held) {
         way.control.counts.add(Count::Cancelled);
-        if let Some(explorer) = self.explorer {
+        if let Some(explorer) = self.explorer() {
             way.lost(explorer, self.age(way, Instant::now()));
-        }
-    }
-}
-
-impl Call for TimeoutCall {
-    fn head(&mut self, _: &Outcome) {}
-
-    #[inline]
-    fn end(mut self, outcome: Outcome) {
-        if let Some(way) = self.way.take() {
-            way.control.counts.answered(&outcome);
-            if self.began != UNTIMED {
-                self.timed(&way, &outcome);
-            }
         }
     }
 }
@@ -154,6 +196,16 @@ impl Drop for TimeoutCall {
         if let Some(way) = self.way.take() {
             self.was_dropped(&way);
         }
+    }
+}
+
+/// Dropped only when what runs below it unwinds.
+struct Unwinding<'a>(&'a mut TimeoutCall);
+
+impl Drop for Unwinding<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        self.0.end(&Outcome::failure(FailureKind::Other));
     }
 }
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use watertight_core::{ConfigError, Mode};
 
-use crate::{Adaptive, TimeLimit};
+use crate::TimeLimit;
 
 /// The settings of a timeout that are plain data.
 ///
@@ -102,15 +102,63 @@ impl Default for TimeoutConfig {
     }
 }
 
-impl From<Adaptive> for TimeLimit {
-    fn from(adaptive: Adaptive) -> Self {
-        Self::Adaptive(adaptive)
-    }
-}
-
 pub(crate) fn check_not_zero(field: &'static str, value: Duration) -> Result<(), ConfigError> {
     if value.is_zero() {
         return Err(ConfigError::new(field, value, "above zero"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_allowed() {
+        assert_eq!(TimeoutConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_names_the_field() {
+        let default = TimeoutConfig::default;
+        let limit = TimeLimit::Fixed(Duration::ZERO);
+        let ready = Some(Duration::ZERO);
+        let key_idle = Duration::ZERO;
+        for (field, config) in [
+            ("limit", TimeoutConfig { limit, ..default() }),
+            ("ready", TimeoutConfig { ready, ..default() }),
+            (
+                "max_keys",
+                TimeoutConfig {
+                    max_keys: 0,
+                    ..default()
+                },
+            ),
+            (
+                "key_idle",
+                TimeoutConfig {
+                    key_idle,
+                    ..default()
+                },
+            ),
+        ] {
+            assert_eq!(config.validate().unwrap_err().field(), field);
+        }
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn reads_what_it_writes_and_refuses_an_unknown_field() {
+        let config: TimeoutConfig =
+            serde_json::from_str(r#"{"limit": {"fixed": "5s"}, "ready": "1s"}"#).unwrap();
+        assert_eq!(config.limit, TimeLimit::Fixed(Duration::from_secs(5)));
+        assert_eq!(config.ready, Some(Duration::from_secs(1)));
+
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(
+            serde_json::from_str::<TimeoutConfig>(&text).unwrap(),
+            config
+        );
+        assert!(serde_json::from_str::<TimeoutConfig>(r#"{"limt": "none"}"#).is_err());
+    }
 }

@@ -1,13 +1,14 @@
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use pin_project::pin_project;
-use tokio::task::coop::{Unconstrained, unconstrained};
+use tokio::task::coop::{has_budget_remaining, unconstrained};
 use tokio::time::{Instant, Sleep, sleep_until};
-use watertight_core::{BoxError, Call, Classify, fail_on_panic, judge};
+use watertight_core::{BoxError, Classify, judge};
 
 use crate::call::TimeoutCall;
+use crate::plan::Plan;
 
 /// The future of a call to [`Timeout`](crate::Timeout).
 #[pin_project]
@@ -18,26 +19,25 @@ pub struct ResponseFuture<F, C> {
     inner: Option<F>,
     /// Made when the first poll brings no answer.
     #[pin]
-    timer: Option<Unconstrained<Sleep>>,
-    /// `None` for a call that nobody looks at, and once it has ended.
-    call: Option<TimeoutCall>,
+    timer: Option<Sleep>,
+    call: TimeoutCall,
     refusal: Option<BoxError>,
     classify: C,
 }
 
 impl<F, C> ResponseFuture<F, C> {
-    pub(crate) const fn refused(refusal: BoxError, classify: C) -> Self {
+    pub(crate) const fn refused(refusal: BoxError, plan: Plan, classify: C) -> Self {
         Self {
             inner: None,
             timer: None,
-            call: None,
+            call: TimeoutCall::unwatched(plan),
             refusal: Some(refusal),
             classify,
         }
     }
 
     #[inline]
-    pub(crate) const fn called(inner: F, call: Option<TimeoutCall>, classify: C) -> Self {
+    pub(crate) const fn called(inner: F, call: TimeoutCall, classify: C) -> Self {
         Self {
             inner: Some(inner),
             timer: None,
@@ -48,35 +48,40 @@ impl<F, C> ResponseFuture<F, C> {
     }
 
     /// Waits for the time to be up. `Pending` for a call that has no limit.
-    ///
-    /// The timer takes no part in tokio's cooperative budget: an inner future that uses it up at
-    /// every poll would never be timed out.
+    #[inline]
     fn poll_timer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BoxError> {
         let mut this = self.project();
-        let Some(call) = this.call else {
-            return Poll::Pending;
-        };
         if this.timer.is_none() {
-            if !call.is_limited() {
+            if !this.call.is_watched() || !this.call.is_limited() {
                 return Poll::Pending;
             }
-            let Some(end) = call.last_moment(Instant::now()) else {
+            let Some(end) = this.call.last_moment(Instant::now()) else {
                 return Poll::Pending;
             };
-            this.timer.set(Some(unconstrained(sleep_until(end))));
+            this.timer.set(Some(sleep_until(end)));
         }
         if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-            ready!(timer.poll(cx));
+            ready!(poll_whatever_the_budget(timer, cx));
         }
         this.timer.set(None);
-        match call.expire() {
+        match this.call.expire() {
             None => Poll::Pending,
             Some(rejection) => {
-                *this.call = None;
                 this.inner.set(None);
                 Poll::Ready(rejection.into())
             }
         }
+    }
+}
+
+/// Polls a timer, where the task has used its cooperative budget up as well: an inner future that
+/// does so at every poll would never be timed out.
+#[inline]
+fn poll_whatever_the_budget(timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+    if has_budget_remaining() {
+        timer.poll(cx)
+    } else {
+        pin!(unconstrained(timer)).poll(cx)
     }
 }
 
@@ -98,15 +103,13 @@ where
             ));
         };
         // A result that is ready together with the timer comes first.
-        let Poll::Ready(result) = fail_on_panic(this.call, || inner.poll(cx)) else {
+        let Poll::Ready(result) = this.call.run(|| inner.poll(cx)) else {
             return self.poll_timer(cx).map(Err);
         };
         let result = result.map_err(Into::into);
-        if let Some(call) = this.call.take() {
-            call.end(judge(
-                this.classify,
-                result.as_ref().map_err(|error| &**error),
-            ));
+        if this.call.is_watched() {
+            let outcome = judge(this.classify, result.as_ref().map_err(|error| &**error));
+            this.call.end(&outcome);
         }
         Poll::Ready(result)
     }

@@ -30,6 +30,12 @@ impl TimeLimit {
     }
 }
 
+impl From<Adaptive> for TimeLimit {
+    fn from(adaptive: Adaptive) -> Self {
+        Self::Adaptive(adaptive)
+    }
+}
+
 /// The settings of a timeout that follows the service.
 ///
 /// The timeout is the `percentile` of what calls take, times the `multiplier`; longer where that
@@ -104,7 +110,7 @@ impl Adaptive {
     }
 
     /// The timeout during the warm-up.
-    pub(crate) fn initial(&self) -> Duration {
+    pub(crate) fn at_first(&self) -> Duration {
         self.initial.unwrap_or(self.max)
     }
 
@@ -114,7 +120,7 @@ impl Adaptive {
             ("multiplier", self.multiplier.to_string()),
             ("min", format!("{:?}", self.min)),
             ("max", format!("{:?}", self.max)),
-            ("initial", format!("{:?}", self.initial())),
+            ("initial", format!("{:?}", self.at_first())),
             ("warmup", self.warmup.to_string()),
             ("max_cut", self.max_cut.to_string()),
             ("explore", self.explore.to_string()),
@@ -143,4 +149,70 @@ fn check_share(field: &'static str, value: f64) -> Result<(), ConfigError> {
     }
     let allowed = "a ratio above 0.0 and up to 1.0";
     Err(ConfigError::new(field, value, allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(change: impl FnOnce(&mut Adaptive)) -> String {
+        let mut adaptive = Adaptive::default();
+        change(&mut adaptive);
+        TimeLimit::from(adaptive)
+            .validate()
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_allowed() {
+        assert_eq!(Adaptive::default().validate(), Ok(()));
+        assert_eq!(TimeLimit::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_refusal_names_the_field_the_value_and_what_is_allowed() {
+        assert_eq!(
+            refused(|it| it.max = Duration::from_millis(9)),
+            "`limit.max` is 9ms, but must be at least `limit.min`, 10ms"
+        );
+        assert_eq!(
+            refused(|it| it.initial = Some(Duration::from_secs(61))),
+            "`limit.initial` is 61s, but must be in 10ms..=60s"
+        );
+        assert_eq!(
+            refused(|it| it.multiplier = 0.9),
+            "`limit.multiplier` is 0.9, but must be a number from 1.0 on"
+        );
+        for share in [0.0, -1.0, 1.1, f64::NAN] {
+            for message in [
+                refused(|it| it.percentile = share),
+                refused(|it| it.max_cut = share),
+                refused(|it| it.explore = share),
+            ] {
+                assert!(message.contains("a ratio above 0.0"), "{message}");
+            }
+        }
+        assert!(refused(|it| it.warmup = 0).starts_with("`limit.warmup`"));
+        assert!(refused(|it| it.min = Duration::ZERO).starts_with("`limit.min`"));
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn reads_what_it_writes() {
+        for limit in [
+            TimeLimit::None,
+            TimeLimit::Fixed(Duration::from_secs(5)),
+            Adaptive::default().into(),
+        ] {
+            let text = serde_json::to_string(&limit).unwrap();
+            assert_eq!(serde_json::from_str::<TimeLimit>(&text).unwrap(), limit);
+        }
+        let limit: TimeLimit = serde_json::from_str(r#"{"adaptive": {"max": "5s"}}"#).unwrap();
+        let expected = Adaptive {
+            max: Duration::from_secs(5),
+            ..Adaptive::default()
+        };
+        assert_eq!(limit, expected.into());
+    }
 }

@@ -23,8 +23,8 @@ pub(crate) struct Recent {
 
 /// After 4.3 half-lives a twentieth is left of what was before, and does not reach the 95th
 /// percentile any more.
-const HALF_LIFE_CALLS: u64 = 800;
-const HALF_LIFE_TIME: u64 = 350_000_000;
+const HALF_LIFE_CALLS: u64 = 640;
+const HALF_LIFE_TIME: u64 = 256_000_000;
 
 const HALF_LIFE: u64 = 1_000_000_000;
 
@@ -58,11 +58,10 @@ impl Recent {
         self.recorded.load(Ordering::Relaxed)
     }
 
-    /// Returns the longest of the shortest durations that make up more than the share `p`.
+    /// Returns the duration that a share `p` of the calls did not exceed. It stands for all within
+    /// a 33rd of it.
     pub(crate) fn quantile(&self, p: f64) -> Option<Duration> {
-        // A quantile stands for all durations within a 33rd of it, and the longest is meant.
-        let found = self.quantile.value(p, self.clock())?;
-        Some(found.saturating_add(found / 32))
+        self.quantile.value(p, self.clock())
     }
 
     fn clock(&self) -> Instant {
@@ -79,5 +78,45 @@ impl Recent {
         self.spent.store(spent + passed, Ordering::Relaxed);
         let passed = passed * HALF_LIFE / HALF_LIFE_TIME;
         self.clock.fetch_add(passed, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+    const OLD: Duration = Duration::from_millis(50);
+    const NEW: Duration = Duration::from_millis(5);
+
+    /// Returns which share of the weight is old after so many calls at this rate.
+    fn old(calls: u64, per_second: u64) -> f64 {
+        let recent = Recent::new(Instant::now());
+        let gap = SECOND / per_second;
+        let mut now = 10 * SECOND;
+        for n in 0..10 * calls {
+            now += gap;
+            recent.record([if n < 9 * calls { OLD } else { NEW }], 1, now);
+        }
+        let is_old = |p: &u32| {
+            let found = recent.quantile(f64::from(*p) / 1_000.0).unwrap();
+            found > 2 * NEW
+        };
+        f64::from((1..1_000).filter(is_old).count() as u32) / 1_000.0
+    }
+
+    #[test]
+    fn forgets_within_five_thousand_calls_or_two_seconds() {
+        for (calls, per_second) in [(5_000, 20), (5_000, 2_500), (20_000, 10_000)] {
+            assert!(old(calls, per_second) < 0.008, "{per_second}");
+        }
+    }
+
+    #[test]
+    fn remembers_a_thousand_calls_and_a_quarter_of_a_second() {
+        for (calls, per_second) in [(HALF_LIFE_CALLS, 20), (2_560, 10_000)] {
+            let share = old(calls, per_second);
+            assert!((0.45..0.55).contains(&share), "{share} at {per_second}");
+        }
     }
 }

@@ -95,3 +95,47 @@ impl Samples {
             .map(Duration::from_nanos)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hands_over_when_they_are_many_or_due() {
+        let samples = Samples::default();
+        assert!(samples.keep(1, 0));
+        assert_eq!(samples.take(0, 100).count(), 1);
+
+        for n in 1..MOST as u64 - 1 {
+            assert!(!samples.keep(n, 99));
+        }
+        assert!(samples.keep(15, 99));
+        assert_eq!(samples.take(99, 200).count(), MOST - 1);
+        assert!(samples.keep(7, 200));
+    }
+
+    #[test]
+    fn times_one_in_eight_calls_in_a_hurry_and_else_all() {
+        let samples = Samples::default();
+        let timed = || (0..80).filter(|_| samples.pick(1_000).timed).count();
+        samples.take(10 * HURRY, u64::MAX).for_each(drop);
+        assert_eq!((timed(), samples.calls_each()), (80, 1));
+
+        samples.take(11 * HURRY - 1, u64::MAX).for_each(drop);
+        assert_eq!((timed(), samples.calls_each()), (10, 8));
+
+        samples.take(12 * HURRY, u64::MAX).for_each(drop);
+        assert_eq!(timed(), 80);
+    }
+
+    #[test]
+    fn one_call_in_so_many_explores() {
+        for every in [1, 2, 100] {
+            let samples = Samples::default();
+
+            let explores = (0..1_000).filter(|_| samples.pick(every).explores);
+
+            assert_eq!(explores.count() as u64, 1_000 / every, "{every}");
+        }
+    }
+}

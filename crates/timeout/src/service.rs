@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tower_service::Service;
-use watertight_core::{
-    BoxError, Classify, ErrorsAreFailures, KeyBy, Mode, Reason, Unkeyed, fail_on_panic,
-};
+use watertight_core::{BoxError, Classify, ErrorsAreFailures, KeyBy, Mode, Reason, Unkeyed};
 
 use crate::call::TimeoutCall;
 use crate::plan::{Plan, UNLIMITED, in_nanos};
@@ -157,17 +155,20 @@ where
             self.wait = Wait::Unlimited;
             return ResponseFuture::refused(
                 self.shared.refuse(Reason::NotReady),
+                plan,
                 self.classify.clone(),
             );
         }
         let mut call = match plan.mode() {
-            Mode::Off => None,
+            Mode::Off => TimeoutCall::unwatched(plan),
             Mode::Enforce | Mode::Shadow => match self.begin(&request, plan) {
-                Ok(call) => Some(call),
-                Err(refusal) => return ResponseFuture::refused(refusal, self.classify.clone()),
+                Ok(call) => call,
+                Err(refusal) => {
+                    return ResponseFuture::refused(refusal, plan, self.classify.clone());
+                }
             },
         };
-        let inner = fail_on_panic(&mut call, || self.inner.call(request));
+        let inner = call.run(|| self.inner.call(request));
         ResponseFuture::called(inner, call, self.classify.clone())
     }
 }

@@ -2,7 +2,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use watertight_core::{Entry, Outcome, Padded};
+use watertight_core::{Entry, Padded};
 
 use crate::explorers::Explorer;
 use crate::machine::Machine;
@@ -67,13 +67,17 @@ impl Way {
         Some((learning.explorers.send(now), in_nanos(adaptive.max)))
     }
 
-    /// Takes note that a call that explored was answered.
+    /// Takes note that a call that explored was answered, and records what that took if it
+    /// `teaches`.
     #[cold]
-    pub(crate) fn came_back(&self, explorer: Explorer, took: u64, outcome: &Outcome) {
-        if let Some(learning) = self.learning() {
-            learning
-                .explorers
-                .ended(explorer, took, !outcome.is_failure());
+    pub(crate) fn came_back(&self, explorer: Explorer, took: u64, teaches: bool, now: Instant) {
+        let (Some(adaptive), Some(learning)) = (self.control.adaptive(), self.learning()) else {
+            return;
+        };
+        learning.explorers.ended(explorer, took, true);
+        let time = self.control.time(now);
+        if teaches && learning.explored(took, self.samples.calls_each(), time) {
+            self.learn(learning, &adaptive, now);
         }
     }
 
@@ -100,7 +104,7 @@ impl Way {
             return;
         };
         let time = self.control.time(now);
-        if learning.cut(limit, adaptive.multiplier, self.samples.calls_each(), time) {
+        if learning.cut(limit, self.samples.calls_each(), time) {
             self.learn(learning, &adaptive, now);
         }
     }
