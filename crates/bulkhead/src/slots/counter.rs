@@ -255,3 +255,58 @@ impl Counter {
 fn close(stripe: &AtomicI64) -> i64 {
     stripe.swap(0, AcqRel) / ONE_HERE
 }
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_slots_of_his_stripe_leaves_the_centre_alone() {
+        let counter = Counter::new(100, 10, 4);
+        assert_eq!(counter.take(1, || 0), Take::Ask);
+        assert!(counter.take_any(1, 0));
+        let centre = counter.in_centre();
+
+        assert_eq!(counter.take(1, || 0), Take::Taken);
+        assert_eq!(counter.give(1), Give::Done);
+        assert_eq!(counter.give(1), Give::Done);
+
+        assert_eq!(counter.in_centre(), centre);
+        assert_eq!(counter.free(), 100);
+    }
+
+    #[test]
+    fn what_is_reserved_is_never_in_a_stripe() {
+        let counter = Counter::new(100, 10, 4);
+
+        let taken = (0..4000).filter(|stripe| counter.take_any(stripe % 4, 10));
+
+        assert_eq!(taken.count(), 90);
+        assert_eq!((counter.in_centre(), counter.free()), (10, 10));
+        assert!(counter.take_any(0, 0));
+    }
+
+    #[test]
+    fn few_slots_and_those_of_one_stripe_stay_in_the_centre() {
+        for counter in [Counter::new(15, 0, 4), Counter::new(1000, 0, 1)] {
+            let centre = counter.in_centre();
+
+            assert_eq!(counter.take(0, || 0), Take::Taken);
+
+            assert_eq!(counter.in_centre(), centre - 1);
+        }
+    }
+
+    #[test]
+    fn slots_are_spread_again_once_there_are_plenty() {
+        let counter = Counter::new(16, 0, 4);
+        assert_eq!((0..20).filter(|_| counter.take_any(0, 0)).count(), 16);
+        assert_eq!(counter.take(0, || 0), Take::None);
+
+        let given = [(); 16].map(|()| counter.give(0));
+        counter.unhold();
+
+        assert_eq!(given[14..], [Give::Done, Give::Settle]);
+        assert_eq!(counter.take(0, || 0), Take::Ask);
+    }
+}
