@@ -5,6 +5,7 @@ use watertight_core::{BoxError, Context, Mode};
 
 use crate::call::BulkheadCall;
 use crate::plan::Plan;
+use crate::queue::Class;
 use crate::slots::{Arrival, Permit, Room, Visitor};
 use crate::turn::{Queue, Turn};
 use crate::way::{Held, WayToAll};
@@ -19,10 +20,24 @@ pub(crate) enum Admission {
 impl Admission {
     /// Asks for a slot, and where all keys together are bounded for one of those, too.
     #[inline]
-    pub(crate) fn ask(plan: Plan, way: Held, visitor: Visitor) -> Self {
+    pub(crate) fn ask(plan: Plan, way: Held, class: Class) -> Self {
+        if !plan.has_total()
+            && let Some(place) = way.compartment.room.take(way.stripe as u32, class)
+        {
+            return Self::Admitted(BulkheadCall::new(way, place));
+        }
+        Self::ask_at_length(plan, way, class)
+    }
+
+    #[inline(never)]
+    fn ask_at_length(plan: Plan, way: Held, class: Class) -> Self {
+        let visitor = Visitor {
+            class,
+            ..Visitor::default()
+        };
         match Room::enter(way, &visitor) {
             Ok(permit) if plan.has_total() => Self::ask_for_one_of_all(plan, permit, visitor),
-            Ok(permit) => Self::Admitted(BulkheadCall::new(permit, None)),
+            Ok(permit) => Self::Admitted(BulkheadCall::of(permit, None)),
             Err(way) => Self::found_none(plan, way, visitor),
         }
     }
@@ -30,7 +45,7 @@ impl Admission {
     fn ask_for_one_of_all(plan: Plan, permit: Permit<Held>, mut visitor: Visitor) -> Self {
         let way = Arc::clone(permit.entrance());
         let to_all = match Room::enter(WayToAll(Arc::clone(&way)), &visitor) {
-            Ok(of_all) => return Self::Admitted(BulkheadCall::new(permit, Some(of_all))),
+            Ok(of_all) => return Self::Admitted(BulkheadCall::of(permit, Some(of_all))),
             Err(to_all) => to_all,
         };
         if plan.mode() == Mode::Shadow {
@@ -38,7 +53,7 @@ impl Admission {
         }
         visitor.deadline = deadline();
         match Room::arrive(to_all, &visitor, Instant::now) {
-            Arrival::Entered(of_all) => Self::Admitted(BulkheadCall::new(permit, Some(of_all))),
+            Arrival::Entered(of_all) => Self::Admitted(BulkheadCall::of(permit, Some(of_all))),
             Arrival::Waiting(ticket) => {
                 Self::Waits(Turn::new(plan, visitor, way, Queue::All(permit, ticket)))
             }
@@ -56,7 +71,7 @@ impl Admission {
             Arrival::Entered(permit) if plan.has_total() => {
                 Self::ask_for_one_of_all(plan, permit, visitor)
             }
-            Arrival::Entered(permit) => Self::Admitted(BulkheadCall::new(permit, None)),
+            Arrival::Entered(permit) => Self::Admitted(BulkheadCall::of(permit, None)),
             Arrival::Waiting(ticket) => {
                 Self::Waits(Turn::new(plan, visitor, way, Queue::Own(ticket)))
             }

@@ -1,9 +1,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
-use watertight_core::{BoxError, Mode, Outcome, Reason, Rejection};
+use watertight_core::{BoxError, Mode, Outcome, Reason, Rejection, nanos};
 use watertight_metrics::Reporter;
 
 use crate::counts::{Count, Counts};
@@ -24,6 +25,7 @@ pub(crate) struct Compartment {
     /// The setting behind the room's limit. It guards the changes of that: one at a time.
     limit: Mutex<Limit>,
     is_set_by_hand: AtomicBool,
+    epoch: Instant,
     pub(crate) counts: Arc<Counts>,
     pub(crate) reporter: Reporter,
 }
@@ -43,19 +45,25 @@ impl Compartment {
             learned: ArcSwapOption::new(limit.learned().map(Arc::new)),
             limit: Mutex::new(limit),
             is_set_by_hand: AtomicBool::new(false),
+            epoch: Instant::now(),
             counts,
             reporter,
         }
     }
 
-    /// Takes in what a call that began then tells about how many there is room for.
-    pub(crate) fn learn(&self, began: Instant, outcome: &Outcome) {
+    /// Returns the time in nanoseconds, which fit for five centuries.
+    pub(crate) fn time(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.epoch))
+    }
+
+    /// Takes in what a call that began at this time tells about how many there is room for.
+    pub(crate) fn learn(&self, began: u64, outcome: &Outcome) {
         let learned = self.learned.load();
         let Some(learned) = &*learned else {
             return;
         };
         let now = Instant::now();
-        let took = now.saturating_duration_since(began);
+        let took = Duration::from_nanos(self.time(now).saturating_sub(began));
         if let Some(sample) = Sample::new(now, took, self.room.in_flight(), outcome) {
             learned.sample(&sample, |limit| self.apply(learned, limit, now));
         }

@@ -13,8 +13,9 @@ use crate::layer::Rules;
 use crate::plan::Plan;
 use crate::queue::Class;
 use crate::shared::Shared;
-use crate::slots::Visitor;
+use crate::turn::Turn;
 use crate::waiting::Waiting;
+use crate::way::Held;
 use crate::{ByContext, ResponseFuture, Triage};
 
 /// Bounds how many calls to an inner service are in flight.
@@ -35,26 +36,24 @@ impl<S, C, N, K, A> Bulkhead<S, C, N, K, A> {
         }
     }
 
-    /// Finds the compartment of `request` and asks for a slot there.
+    /// Finds the way to the compartment of `request`.
     #[inline]
-    fn admit<Req>(&self, plan: Plan, request: &Req) -> Admission
+    fn way<Req>(&self, request: &Req) -> Held
     where
         K: KeyBy<Req>,
-        A: Triage<Req>,
     {
-        let Rules { key, triage, .. } = &self.rules;
-        if plan.mode() == Mode::Off || triage.bypasses(request) {
-            return Admission::Admitted(BulkheadCall::unwatched());
-        }
-        let way = match key.key(request) {
+        match self.rules.key.key(request) {
             None => Arc::clone(self.shared.stripes().mine()),
-            Some(of) => self.shared.way_of(of, || key.label(request)),
-        };
-        Admission::ask(plan, way, self.visitor(plan, request))
+            Some(key) => {
+                let label = || self.rules.key.label(request);
+                self.shared.way_of(key, label)
+            }
+        }
     }
 
+    /// Finds out what `request` is told apart by, as far as that makes a difference.
     #[inline]
-    fn visitor<Req>(&self, plan: Plan, request: &Req) -> Visitor
+    fn class<Req>(&self, plan: Plan, request: &Req) -> Class
     where
         A: Triage<Req>,
     {
@@ -67,10 +66,20 @@ impl<S, C, N, K, A> Bulkhead<S, C, N, K, A> {
             let name = triage.partition(request);
             class.partition = name.and_then(|name| self.shared.partition(name.as_ref()));
         }
-        Visitor {
-            class,
-            ..Visitor::default()
-        }
+        class
+    }
+
+    /// Lets a call wait, which takes a clone of the service along.
+    #[cold]
+    fn wait<Req>(&self, turn: Turn, request: Req) -> ResponseFuture<S, C, N, Req>
+    where
+        S: Service<Req> + Clone,
+        C: Clone,
+        N: Clone,
+    {
+        let (classify, finish) = self.rules.of_answers();
+        let inner = self.inner.clone();
+        ResponseFuture::waiting(Waiting::new(turn, inner, request, classify, finish))
     }
 }
 
@@ -95,22 +104,20 @@ where
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
         let plan = self.shared.plan();
-        match self.admit(plan, &request) {
-            Admission::Admitted(mut call) => {
-                if plan.is_timed() {
-                    call.begin();
-                }
-                let (classify, finish) = self.rules.of_answers();
-                let start = || self.inner.call(request);
-                ResponseFuture::called(Tracked::new(call, classify, finish, start))
+        let call = if plan.mode() == Mode::Off || self.rules.triage.bypasses(&request) {
+            BulkheadCall::unwatched()
+        } else {
+            let class = self.class(plan, &request);
+            match Admission::ask(plan, self.way(&request), class) {
+                Admission::Admitted(call) => call,
+                Admission::Waits(turn) => return self.wait(turn, request),
+                Admission::Refused(refusal) => return ResponseFuture::refused(refusal),
             }
-            Admission::Waits(turn) => {
-                let (classify, finish) = self.rules.of_answers();
-                let inner = self.inner.clone();
-                ResponseFuture::waiting(Waiting::new(turn, inner, request, classify, finish))
-            }
-            Admission::Refused(refusal) => ResponseFuture::refused(refusal),
-        }
+        };
+        let (classify, finish) = self.rules.of_answers();
+        let call = call.begin(plan);
+        let start = || self.inner.call(request);
+        ResponseFuture::called(Tracked::new(call, classify, finish, start))
     }
 }
 

@@ -45,8 +45,8 @@ impl Turn {
         }
     }
 
-    pub(crate) fn is_timed(&self) -> bool {
-        self.plan.is_timed()
+    pub(crate) const fn plan(&self) -> Plan {
+        self.plan
     }
 
     /// Returns the call when its turn has come, or the error of the one that waits no longer.
@@ -78,7 +78,7 @@ impl Turn {
                     this.visitor.since = Some(*this.since);
                     match Room::arrive(way, this.visitor, Instant::now) {
                         Arrival::Entered(of_all) => {
-                            return Poll::Ready(Ok(BulkheadCall::new(permit, Some(of_all))));
+                            return Poll::Ready(Ok(BulkheadCall::of(permit, Some(of_all))));
                         }
                         Arrival::Waiting(ticket) => {
                             *this.queue = Some(Queue::All(permit, ticket));
@@ -88,7 +88,7 @@ impl Turn {
                     }
                 }
                 Step::Granted(permit, of_all) => {
-                    return Poll::Ready(Ok(BulkheadCall::new(permit, of_all)));
+                    return Poll::Ready(Ok(BulkheadCall::of(permit, of_all)));
                 }
                 Step::Refused(refusal) => return Poll::Ready(Err(refusal)),
                 Step::Waits(queue) => this.queue.insert(queue),

@@ -59,7 +59,7 @@ where
         }
         let ready = ready!(fail_on_panic(this.call, || this.inner.poll_ready(cx)));
 
-        let (Some(mut call), Some(request)) = (this.call.take(), this.request.take()) else {
+        let (Some(call), Some(request)) = (this.call.take(), this.request.take()) else {
             unreachable!("a call is made once");
         };
         if let Err(error) = ready {
@@ -67,9 +67,7 @@ where
             call.end(judge(this.classify, Err(&*error)));
             return Poll::Ready(Err(error));
         }
-        if this.turn.is_timed() {
-            call.begin();
-        }
+        let call = call.begin(this.turn.plan());
         let (classify, finish) = (this.classify.clone(), this.finish.clone());
         let inner = this.inner;
         let start = || inner.call(request);

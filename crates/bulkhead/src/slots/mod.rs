@@ -15,7 +15,7 @@ mod visitor;
 mod woken;
 
 pub(crate) use partitions::PartitionFigures;
-pub(crate) use permit::{Entrance, Permit};
+pub(crate) use permit::{Entrance, Permit, Place};
 pub(crate) use refusal::Refusal;
 pub(crate) use room::Room;
 pub(crate) use settings::RoomSettings;

@@ -15,30 +15,42 @@ pub(crate) trait Entrance {
 /// What a call took that is in the room, as it has to be given back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    pub(super) stripe: u32,
-    pub(super) partition: Option<u16>,
+    pub(crate) stripe: u32,
+    pub(crate) partition: Option<u16>,
 }
 
 /// A slot, which is given back when this is dropped.
 pub(crate) struct Permit<E: Entrance> {
-    entrance: E,
+    /// `None` once somebody else sees to the slot.
+    entrance: Option<E>,
     place: Place,
 }
 
+const HELD: &str = "a permit has its slot until it is gone";
+
 impl<E: Entrance> Permit<E> {
     pub(super) const fn new(entrance: E, place: Place) -> Self {
-        Self { entrance, place }
+        Self {
+            entrance: Some(entrance),
+            place,
+        }
     }
 
-    pub(crate) const fn entrance(&self) -> &E {
-        &self.entrance
+    pub(crate) fn entrance(&self) -> &E {
+        self.entrance.as_ref().expect(HELD)
+    }
+
+    /// Hands the slot over to somebody else, who has to give it back.
+    pub(crate) fn into_parts(mut self) -> (E, Place) {
+        (self.entrance.take().expect(HELD), self.place)
     }
 }
 
 impl<E: Entrance> Drop for Permit<E> {
-    #[inline]
     fn drop(&mut self) {
-        self.entrance.room().leave(self.place, Instant::now);
+        if let Some(entrance) = &self.entrance {
+            entrance.room().leave(self.place, Instant::now);
+        }
     }
 }
 

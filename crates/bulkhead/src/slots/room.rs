@@ -94,7 +94,7 @@ impl Room {
 
     /// Takes a slot that is free, if one of `class` may have it and nobody waits.
     #[inline]
-    pub(super) fn take(&self, stripe: u32, class: Class) -> Option<Place> {
+    pub(crate) fn take(&self, stripe: u32, class: Class) -> Option<Place> {
         let floor = || self.floors.get(class.priority);
         match self.counter.take(stripe as usize, floor) {
             Take::Taken => Some(self.count_in(stripe, class)),
@@ -159,7 +159,7 @@ impl Room {
 
     /// Gives a slot back.
     #[inline]
-    pub(super) fn leave(&self, place: Place, now: impl FnOnce() -> Instant) {
+    pub(crate) fn leave(&self, place: Place, now: impl FnOnce() -> Instant) {
         self.count_out(place);
         match self.counter.give(place.stripe as usize) {
             Give::Done => {}
