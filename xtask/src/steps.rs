@@ -22,9 +22,10 @@ const BINARY: Duration = Duration::from_secs(30);
 const MODELS: Duration = Duration::from_secs(60);
 
 /// The packages with loom models. Those are the unit tests with `loom` in their path.
-const WITH_MODELS: [&str; 4] = [
+const WITH_MODELS: [&str; 5] = [
     "watertight-core",
     "watertight-breaker",
+    "watertight-bulkhead",
     "watertight-hedge",
     "watertight-http",
 ];

@@ -12,10 +12,7 @@ pub(super) fn family() -> Family {
     Family {
         name: "timeout",
         rows: vec![
-            Row::success("tower timeout", || {
-                tower::timeout::TimeoutLayer::new(LIMIT)
-            })
-            .reference(),
+            Row::success("tower timeout", || tower::timeout::TimeoutLayer::new(LIMIT)).reference(),
             Row::success("watertight timeout", || fixed().limit(LIMIT).build()).within(FIXED),
             Row::cloned("watertight timeout, a clone each call", || {
                 fixed().limit(LIMIT).build()

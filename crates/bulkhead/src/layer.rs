@@ -4,7 +4,7 @@ use std::time::Duration;
 use tower_layer::Layer;
 use watertight_core::{
     AtResponse, ClassifyFn, ConfigError, DynError, ErrorsAreFailures, Key, KeyFn, Labelled, Mode,
-    Name, Outcome, Priority, SetClassifier, SetFinish, SetNotes, SetRepeat, Unkeyed,
+    Name, Outcome, Priority, SetClassifier, SetDeadlines, SetFinish, SetNotes, SetRepeat, Unkeyed,
 };
 use watertight_metrics::Registry;
 
@@ -341,6 +341,15 @@ impl<C, N, K, A> SetNotes for BulkheadBuilder<C, N, K, A> {
     type With<T> = Self;
 
     fn set_notes<T>(self, _: T) -> Self {
+        self
+    }
+}
+
+/// A bulkhead knows of deadlines by the `Context`.
+impl<C, N, K, A> SetDeadlines for BulkheadBuilder<C, N, K, A> {
+    type With<D> = Self;
+
+    fn set_deadlines<D>(self, _: D) -> Self {
         self
     }
 }
