@@ -1,14 +1,15 @@
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use watertight_core::Padded;
 
-use crate::sync::{AtomicBool, AtomicI64};
+use crate::sync::AtomicI64;
 
 /// The slots of a room that are free.
 ///
 /// While there are plenty, they are *spread*: each stripe has some, a call takes one from its own
 /// and gives it back there, and threads do not meet. Once a stripe and the centre have run out they
-/// are *gathered*: all are in the centre, where one word tells exactly whether there is one left.
+/// are *gathered*: stripes are closed, and all slots are in the centre, where one word tells exactly
+/// whether there is one left.
 /// While somebody waits for one the centre is *held*: who takes a slot asks under the lock, and who
 /// gives one back comes there to pass it on.
 ///
@@ -16,9 +17,6 @@ use crate::sync::{AtomicBool, AtomicI64};
 /// say so are to be called with it.
 #[derive(Debug)]
 pub(super) struct Counter {
-    /// Whether stripes may be used: `true` only while [`SPREAD`] is set. Read by all, seldom
-    /// written.
-    spread: AtomicBool,
     /// How many are to be free for them to be spread.
     plenty: AtomicI64,
     /// How many stay in the centre, for the important: who takes one of a stripe need not look how
@@ -27,10 +25,15 @@ pub(super) struct Counter {
     /// How many are free, in steps of [`ONE`], and two flags. Below zero while more are taken than
     /// there are.
     centre: Padded<AtomicI64>,
+    /// How many are free in each, in steps of [`ONE_HERE`], and whether it is [`OPEN`].
     stripes: Box<[Padded<AtomicI64>]>,
 }
 
-/// Some of the slots are in the stripes.
+/// The stripe is in use. It is so only while they are [`SPREAD`].
+const OPEN: i64 = 1;
+const ONE_HERE: i64 = 2;
+
+/// Stripes may be open.
 const SPREAD: i64 = 1;
 /// Somebody waits.
 const HELD: i64 = 2;
@@ -68,7 +71,6 @@ impl Counter {
     /// With one stripe the slots are never spread.
     pub(super) fn new(free: i64, reserved: i64, stripes: usize) -> Self {
         let counter = Self {
-            spread: AtomicBool::new(false),
             plenty: AtomicI64::new(0),
             reserved: AtomicI64::new(0),
             centre: Padded(AtomicI64::new(free * ONE)),
@@ -79,20 +81,25 @@ impl Counter {
         counter
     }
 
-    /// Takes a slot of `stripe`. Where all are gathered, takes one if more than `floor` are free.
+    /// Takes a slot of `stripe`. Where that is closed, takes one if more than `floor` are free.
     #[inline]
     pub(super) fn take(&self, stripe: usize, floor: impl Fn() -> i64) -> Take {
-        if self.spread.load(Acquire) {
-            let mine = self.stripe(stripe);
-            let mut free = mine.load(Relaxed);
-            while free > 0 {
-                match mine.compare_exchange_weak(free, free - 1, AcqRel, Relaxed) {
-                    Ok(_) => return Take::Taken,
-                    Err(now) => free = now,
-                }
+        let mine = self.stripe(stripe);
+        let mut word = mine.load(Relaxed);
+        while word & OPEN != 0 {
+            if word == OPEN {
+                return Take::Ask;
             }
-            return Take::Ask;
+            match mine.compare_exchange_weak(word, word - ONE_HERE, AcqRel, Relaxed) {
+                Ok(_) => return Take::Taken,
+                Err(now) => word = now,
+            }
         }
+        self.take_from_centre(floor)
+    }
+
+    #[inline]
+    fn take_from_centre(&self, floor: impl Fn() -> i64) -> Take {
         let mut word = self.centre.load(Acquire);
         while word & FLAGS == 0 {
             if word >> FLAG_BITS <= floor() {
@@ -116,14 +123,11 @@ impl Counter {
     /// Gives a slot back that was taken on `stripe`.
     #[inline]
     pub(super) fn give(&self, stripe: usize) -> Give {
-        if self.spread.load(Acquire) {
-            self.stripe(stripe).fetch_add(1, AcqRel);
-            // Either who gathers finds it there, or he has been there before: then this says so.
-            return if self.spread.load(Acquire) {
-                Give::Done
-            } else {
-                Give::Collect
-            };
+        let mine = self.stripe(stripe);
+        if mine.load(Relaxed) & OPEN != 0 {
+            // It may have been closed meanwhile.
+            let was_open = mine.fetch_add(ONE_HERE, AcqRel) & OPEN != 0;
+            return if was_open { Give::Done } else { Give::Collect };
         }
         let word = self.centre.fetch_add(ONE, AcqRel) + ONE;
         let is_plenty = word >> FLAG_BITS >= self.plenty.load(Relaxed);
@@ -170,9 +174,9 @@ impl Counter {
         self.spread_if_plenty();
     }
 
-    /// Under the lock: takes to the centre what was given back to a stripe that nobody looks at.
+    /// Under the lock: closes a stripe, and takes what is in it to the centre.
     pub(super) fn collect(&self, stripe: usize) {
-        let free = self.stripe(stripe).swap(0, AcqRel);
+        let free = close(self.stripe(stripe));
         self.centre.fetch_add(free * ONE, AcqRel);
     }
 
@@ -188,8 +192,8 @@ impl Counter {
     /// Returns how many are free: less than none if more are taken than there are. While slots
     /// move, those on their way may be missing or counted twice.
     pub(super) fn free(&self) -> i64 {
-        let in_stripes = || self.stripes.iter().map(|stripe| stripe.load(Acquire));
-        self.in_centre() + in_stripes().sum::<i64>()
+        let in_stripe = |stripe: &Padded<AtomicI64>| stripe.load(Acquire) / ONE_HERE;
+        self.in_centre() + self.stripes.iter().map(in_stripe).sum::<i64>()
     }
 
     /// Returns how many are free in the centre: of all that are gathered.
@@ -199,28 +203,23 @@ impl Counter {
 
     /// Under the lock: moves all slots to the centre.
     fn gather(&self) {
-        if !self.is_spread() {
-            return;
+        if self.is_spread() {
+            let free = self.stripes.iter().map(|it| close(it)).sum::<i64>();
+            self.centre.fetch_add(free * ONE - SPREAD, AcqRel);
         }
-        self.spread.store(false, Release);
-        let stripes = self.stripes.iter();
-        let free = stripes.map(|stripe| stripe.swap(0, AcqRel)).sum::<i64>();
-        self.centre.fetch_add(free * ONE - SPREAD, AcqRel);
     }
 
-    /// Under the lock: lets stripes have slots if there are plenty, and nobody waits.
+    /// Under the lock: lets stripes open if there are plenty, and nobody waits.
     fn spread_if_plenty(&self) {
         let plenty = self.plenty.load(Relaxed);
         let spread = |word| {
             let may = word & FLAGS == 0 && word >> FLAG_BITS >= plenty;
             may.then_some(word | SPREAD)
         };
-        if self.centre.fetch_update(AcqRel, Acquire, spread).is_ok() {
-            self.spread.store(true, Release);
-        }
+        let _ = self.centre.fetch_update(AcqRel, Acquire, spread);
     }
 
-    /// Under the lock: takes a slot from the centre, and some for the stripe with it.
+    /// Under the lock: takes a slot from the centre, and some with it for the stripe, which opens.
     fn fetch(&self, stripe: usize) -> bool {
         let spare = self.in_centre() - self.reserved.load(Relaxed);
         if spare <= 0 {
@@ -228,7 +227,8 @@ impl Counter {
         }
         let slots = (spare / (2 * self.stripes.len() as i64)).max(1);
         self.centre.fetch_sub(slots * ONE, AcqRel);
-        self.stripe(stripe).fetch_add(slots - 1, AcqRel);
+        let open = |word| Some((word | OPEN) + (slots - 1) * ONE_HERE);
+        let _ = self.stripe(stripe).fetch_update(AcqRel, Acquire, open);
         true
     }
 
@@ -242,11 +242,71 @@ impl Counter {
     }
 
     fn is_spread(&self) -> bool {
-        self.spread.load(Relaxed)
+        self.centre.load(Relaxed) & SPREAD != 0
     }
 
     #[inline]
     fn stripe(&self, number: usize) -> &AtomicI64 {
         &self.stripes[number & (self.stripes.len() - 1)]
+    }
+}
+
+/// Returns how many slots were free in a stripe, where nobody takes one any more.
+fn close(stripe: &AtomicI64) -> i64 {
+    stripe.swap(0, AcqRel) / ONE_HERE
+}
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_slots_of_his_stripe_leaves_the_centre_alone() {
+        let counter = Counter::new(100, 10, 4);
+        assert_eq!(counter.take(1, || 0), Take::Ask);
+        assert!(counter.take_any(1, 0));
+        let centre = counter.in_centre();
+
+        assert_eq!(counter.take(1, || 0), Take::Taken);
+        assert_eq!(counter.give(1), Give::Done);
+        assert_eq!(counter.give(1), Give::Done);
+
+        assert_eq!(counter.in_centre(), centre);
+        assert_eq!(counter.free(), 100);
+    }
+
+    #[test]
+    fn what_is_reserved_is_never_in_a_stripe() {
+        let counter = Counter::new(100, 10, 4);
+
+        let taken = (0..4000).filter(|stripe| counter.take_any(stripe % 4, 10));
+
+        assert_eq!(taken.count(), 90);
+        assert_eq!((counter.in_centre(), counter.free()), (10, 10));
+        assert!(counter.take_any(0, 0));
+    }
+
+    #[test]
+    fn few_slots_and_those_of_one_stripe_stay_in_the_centre() {
+        for counter in [Counter::new(15, 0, 4), Counter::new(1000, 0, 1)] {
+            let centre = counter.in_centre();
+
+            assert_eq!(counter.take(0, || 0), Take::Taken);
+
+            assert_eq!(counter.in_centre(), centre - 1);
+        }
+    }
+
+    #[test]
+    fn slots_are_spread_again_once_there_are_plenty() {
+        let counter = Counter::new(16, 0, 4);
+        assert_eq!((0..20).filter(|_| counter.take_any(0, 0)).count(), 16);
+        assert_eq!(counter.take(0, || 0), Take::None);
+
+        let given = [(); 16].map(|()| counter.give(0));
+        counter.unhold();
+
+        assert_eq!(given[14..], [Give::Done, Give::Settle]);
+        assert_eq!(counter.take(0, || 0), Take::Ask);
     }
 }

@@ -208,6 +208,26 @@ fn nobody_passes_the_one_who_waits() {
 }
 
 #[test]
+fn nobody_passes_the_one_who_waits_by_a_stripe() {
+    check(|| {
+        let room = room(PLENTY, 2);
+        let place = enter(&room, 1).unwrap();
+        fill(&room, PLENTY - 2);
+        let other = Arc::clone(&room);
+
+        let thread = thread::spawn(move || leave(&other, place));
+        let first = visit(&room, 0);
+        let second = visit(&room, 0);
+        let third = visit(&room, 1);
+        thread.join().unwrap();
+
+        served(&room, first);
+        served(&room, second);
+        assert!(matches!(third, Standing::Waiting { .. }));
+    });
+}
+
+#[test]
 fn a_slot_is_not_granted_to_the_one_who_goes() {
     check(|| {
         let room = room(1, 2);

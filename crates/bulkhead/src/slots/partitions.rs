@@ -46,16 +46,17 @@ impl Partitions {
 
     /// Adds those of `names` that are new.
     pub(super) fn add<'a>(&self, names: impl Iterator<Item = &'a str>) {
-        let mut all = self.all.load().to_vec();
         for name in names {
-            if !all.iter().any(|partition| partition.name == name) {
-                all.push(Arc::new(Partition {
-                    name: name.to_owned(),
-                    taken: (0..self.stripes).map(|_| Padded::default()).collect(),
-                }));
+            if self.find(name).is_some() {
+                continue;
             }
+            let mut all = self.all.load().to_vec();
+            all.push(Arc::new(Partition {
+                name: name.to_owned(),
+                taken: (0..self.stripes).map(|_| Padded::default()).collect(),
+            }));
+            self.all.store(Arc::new(all));
         }
-        self.all.store(Arc::new(all));
     }
 
     pub(super) fn find(&self, name: &str) -> Option<u16> {

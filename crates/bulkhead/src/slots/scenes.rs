@@ -40,6 +40,18 @@ fn whoever_only_looks_for_a_slot_finds_the_last() {
 }
 
 #[test]
+fn a_slot_is_found_that_is_by_another_thread() {
+    let stage = stage(settings(100, 0));
+    let class = Visitor::default().class;
+    let mut places: Vec<_> = (0..100).filter_map(|_| stage.room.take(0, class)).collect();
+
+    stage.leaves(places.pop().unwrap());
+
+    assert!(stage.room.take(1, class).is_some());
+    assert!(stage.room.take(0, class).is_none());
+}
+
+#[test]
 fn a_slot_goes_to_the_one_who_waits_and_not_to_who_comes() {
     let stage = stage(settings(1, 5));
     let place = stage.enters(&Visitor::default());
