@@ -4,4 +4,4 @@
 
 mod limit;
 
-pub use limit::{Aimd, CustomLimit, Gradient, Limit, LimitAlgorithm, Sample, Vegas};
+pub use limit::{Adaptive, Aimd, CustomLimit, Gradient, Limit, LimitAlgorithm, Sample, Vegas};
