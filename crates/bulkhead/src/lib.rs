@@ -67,7 +67,9 @@
 //!
 //! A number is a fixed [`Limit`]. The number that serves best is not easy to know, and changes with
 //! each release and each machine; an adaptive limit finds it out from how calls end and how long
-//! they take. [`Sample`] says which calls it learns from.
+//! they take. [`Limit::adaptive`] is the one to begin with, [`Limit::aimd`], [`Limit::vegas`] and
+//! [`Limit::gradient`] are known from elsewhere, and [`Limit::custom`] takes your own. [`Sample`]
+//! says which calls they learn from.
 //!
 //! # Who comes first
 //!
@@ -182,7 +184,7 @@ pub use config::BulkheadConfig;
 pub use future::ResponseFuture;
 pub use handle::BulkheadHandle;
 pub use layer::{BulkheadBuilder, BulkheadLayer};
-pub use limit::{Aimd, CustomLimit, Gradient, Limit, LimitAlgorithm, Sample, Vegas};
+pub use limit::{Adaptive, Aimd, CustomLimit, Gradient, Limit, LimitAlgorithm, Sample, Vegas};
 pub use order::Order;
 pub use service::Bulkhead;
 pub use snapshot::{BulkheadSnapshot, PartitionSnapshot};
