@@ -26,11 +26,11 @@ use crate::{LimitAlgorithm, Sample};
 ///
 /// There is no time and no latency to set: a round of slow calls is long. Against 16 workers that
 /// get 1.2 to 10 times what they can do, it has them at work for 98 % of the time from a cold start
-/// on, and a call waits 5 ms for 10 ms of work.
+/// on, and a call waits some 4 ms for 10 ms of work.
 ///
 /// It looks at *this* bulkhead's calls alone. Where many clients share a service, the probe of one
-/// shows little: put the limit into the service. Calls that time out however few there are, such as
-/// one in a hundred that hangs, count with their time and neither raise nor sink the limit.
+/// shows little: put the limit into the service. A drop counts with its time, in a probe too, so the
+/// few calls that time out whatever the load do not sink the limit.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
