@@ -17,7 +17,7 @@ use crate::{LimitAlgorithm, Sample};
 /// 2. By Little's law, what the service **works on** is the mean number of calls in flight x
 ///    undisturbed latency / latency. The others wait.
 /// 3. The **limit** is one more than 1.3 times that, and more the fewer calls meet it:
-///    1.3 + 0.06 / their share, at most 6. A queue that comes and goes is let be, and one that
+///    1.3 + 0.05 / their share, at most 6. A queue that comes and goes is let be, and one that
 ///    stands is not.
 /// 4. It **shrinks** by a tenth when more than a tenth of the calls are dropped; it does not grow
 ///    while less than half of it is in use; and it is left alone while no call meets it.
@@ -26,11 +26,11 @@ use crate::{LimitAlgorithm, Sample};
 ///
 /// There is no time and no latency to set: a round of slow calls is long. Against 16 workers that
 /// get 1.2 to 10 times what they can do, it has them at work for 98 % of the time from a cold start
-/// on, and a call waits 5 ms for 10 ms of work.
+/// on, and a call waits some 4 ms for 10 ms of work.
 ///
 /// It looks at *this* bulkhead's calls alone. Where many clients share a service, the probe of one
-/// shows little: put the limit into the service. Calls that time out however few there are, such as
-/// one in a hundred that hangs, count with their time and neither raise nor sink the limit.
+/// shows little: put the limit into the service. A drop counts with its time, in a probe too, so the
+/// few calls that time out whatever the load do not sink the limit.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -71,8 +71,8 @@ impl Adaptive {
 const HEADROOM: f64 = 1.3;
 
 /// What is added to the headroom, divided by the share of the calls that meet the limit. At 20 %
-/// overload, where one call in six does, it is 0.36.
-const BURSTS: f64 = 0.06;
+/// overload, where one call in six does, it is 0.3.
+const BURSTS: f64 = 0.05;
 
 /// The most headroom. Of the calls to 16 workers that are busy for nine tenths of the time, one in
 /// two thousand finds 60 others.
@@ -268,5 +268,79 @@ impl LimitAlgorithm for AdaptiveLimit {
         } else if !self.probe.is_running() {
             self.count(sample);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::samples;
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// Hands calls of 10 ms to the limit, one each millisecond, with so many in flight.
+    fn feed(limit: &mut AdaptiveLimit, start: Instant, calls: u32, in_flight: usize) -> Instant {
+        for call in 1..=calls {
+            limit.sample(&Sample {
+                ended: start + call * MS,
+                ..samples::served(10, in_flight)
+            });
+        }
+        start + calls * MS
+    }
+
+    #[test]
+    fn begins_with_a_probe_at_half_of_the_limit() {
+        let mut limit = AdaptiveLimit::new(Adaptive::default());
+        assert_eq!(limit.limit(), 10);
+
+        let now = feed(&mut limit, Instant::now(), 39, 10);
+        assert_eq!(limit.limit(), 10);
+        feed(&mut limit, now, 1, 10);
+        assert_eq!(limit.limit(), 20);
+    }
+
+    #[test]
+    fn does_not_grow_while_less_than_half_is_in_use() {
+        let mut limit = AdaptiveLimit::new(Adaptive::default());
+        let now = feed(&mut limit, Instant::now(), 40, 9);
+
+        let now = feed(&mut limit, now, 5_000, 9);
+        assert_eq!(limit.limit(), 20);
+
+        feed(&mut limit, now, 5_000, 10);
+        assert!(limit.limit() > 20);
+    }
+
+    #[test]
+    fn stays_in_its_bounds_even_in_a_probe() {
+        let mut limit = AdaptiveLimit::new(Adaptive {
+            initial: 20,
+            min: 15,
+            max: 30,
+        });
+        let mut now = Instant::now();
+        let mut seen = Vec::new();
+
+        for in_flight in [20, 30, 30, 15, 15, 15, 15, 15] {
+            for _ in 0..2_000 {
+                now = feed(&mut limit, now, 1, in_flight);
+                seen.push(limit.limit());
+            }
+        }
+        for _ in 0..2_000 {
+            now += MS;
+            let ended = now;
+            limit.sample(&Sample {
+                ended,
+                ..samples::drop(10, 15)
+            });
+            seen.push(limit.limit());
+        }
+
+        assert_eq!(seen.iter().min(), Some(&15));
+        assert_eq!(seen.iter().max(), Some(&30));
     }
 }

