@@ -169,6 +169,7 @@ mod queue;
 mod service;
 mod settings;
 mod shared;
+pub mod sizing;
 mod slots;
 mod snapshot;
 mod sync;
