@@ -20,6 +20,10 @@ pub(crate) fn take(plan: Plan, way: &Held, class: Class) -> Option<Place> {
 }
 
 /// What becomes of a call that cannot simply take a slot.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it goes to the box of the call that waits"
+)]
 pub(crate) enum Admission {
     Admitted(BulkheadCall),
     Waits(Turn),

@@ -12,6 +12,7 @@ use watertight_metrics::{
 /// It lives until the last call has ended, which may outlive all services of its layer.
 #[derive(Debug)]
 pub(crate) struct Counts {
+    kind: &'static str,
     name: Name,
     reporter: Reporter,
     counters: Counters<{ Count::ALL }>,
@@ -59,10 +60,9 @@ impl Count {
 }
 
 impl Counts {
-    pub(crate) const KIND: &'static str = "bulkhead";
-
-    pub(crate) fn new(name: Name, reporter: Reporter) -> Self {
+    pub(crate) fn new(kind: &'static str, name: Name, reporter: Reporter) -> Self {
         Self {
+            kind,
             name,
             reporter,
             counters: Counters::new(),
@@ -99,7 +99,7 @@ impl Counts {
 
     /// Returns a snapshot of what has been counted.
     pub(crate) fn snapshot(&self) -> InstanceSnapshot {
-        let mut snapshot = InstanceSnapshot::new(Self::KIND, self.name);
+        let mut snapshot = InstanceSnapshot::new(self.kind, self.name);
         snapshot.rejections = [
             (Reason::BulkheadFull, Mode::Enforce, Count::Full),
             (Reason::QueueTimeout, Mode::Enforce, Count::TimedOut),

@@ -7,7 +7,8 @@
 //!
 //! Use it around each thing that can be slow, with a limit of its own, and around a whole server.
 //! It is no use against a caller that sends too much in a second of what is answered at once: that
-//! is a rate limit. Work that blocks its thread is for `IsolateLayer`.
+//! is a rate limit. Work that blocks its thread is for [`IsolateLayer`]. How large a
+//! limit has to be, [`sizing`] says.
 //!
 //! # Example
 //!
@@ -163,6 +164,7 @@ mod config;
 mod counts;
 mod future;
 mod handle;
+mod isolate;
 mod layer;
 mod limit;
 mod order;
@@ -171,6 +173,7 @@ mod queue;
 mod service;
 mod settings;
 mod shared;
+pub mod sizing;
 mod slots;
 mod snapshot;
 mod sync;
@@ -183,6 +186,9 @@ pub use call::BulkheadCall;
 pub use config::BulkheadConfig;
 pub use future::ResponseFuture;
 pub use handle::BulkheadHandle;
+pub use isolate::{
+    Isolate, IsolateBuilder, IsolateCall, IsolateConfig, IsolateFuture, IsolateHandle, IsolateLayer,
+};
 pub use layer::{BulkheadBuilder, BulkheadLayer};
 pub use limit::{Adaptive, Aimd, CustomLimit, Gradient, Limit, LimitAlgorithm, Sample, Vegas};
 pub use order::Order;

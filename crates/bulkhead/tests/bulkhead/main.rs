@@ -9,6 +9,7 @@ mod contract;
 mod cost;
 mod deadline;
 mod handle;
+mod isolate;
 mod keys;
 mod lab;
 mod limits;
