@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
-use watertight_core::{BoxError, Mode, Outcome, Reason, Rejection, nanos};
+use watertight_core::{BoxError, Mode, Outcome, Reason, nanos};
 use watertight_metrics::Reporter;
 
 use crate::counts::{Count, Counts};
@@ -81,17 +81,10 @@ impl Compartment {
     /// Counts a refusal, and makes the error of it.
     #[cold]
     pub(crate) fn refuse(&self, refusal: Refusal) -> BoxError {
-        let Refusal {
-            reason,
-            retry_after,
-        } = refusal;
-        self.counts.refused(reason);
-        self.reporter.refused(reason, Mode::Enforce, Instant::now);
-        let rejection = Rejection::new(reason, self.counts.name());
-        match retry_after {
-            Some(after) => rejection.with_retry_after(after).into(),
-            None => rejection.into(),
-        }
+        self.counts.refused(refusal.reason);
+        self.reporter
+            .refused(refusal.reason, Mode::Enforce, Instant::now);
+        refusal.error(self.counts.name())
     }
 
     /// Counts a call that passes only because nothing is refused.

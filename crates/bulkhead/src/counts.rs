@@ -12,6 +12,7 @@ use watertight_metrics::{
 /// It lives until the last call has ended, which may outlive all services of its layer.
 #[derive(Debug)]
 pub(crate) struct Counts {
+    kind: &'static str,
     name: Name,
     reporter: Reporter,
     counters: Counters<{ Count::ALL }>,
@@ -28,7 +29,7 @@ pub(crate) enum Count {
     Failure,
     Ignored,
     Cancelled,
-    /// Refused for want of a place.
+    /// Refused for want of a slot.
     Full,
     /// Refused after a wait.
     TimedOut,
@@ -59,10 +60,9 @@ impl Count {
 }
 
 impl Counts {
-    pub(crate) const KIND: &'static str = "bulkhead";
-
-    pub(crate) fn new(name: Name, reporter: Reporter) -> Self {
+    pub(crate) fn new(kind: &'static str, name: Name, reporter: Reporter) -> Self {
         Self {
+            kind,
             name,
             reporter,
             counters: Counters::new(),
@@ -85,21 +85,21 @@ impl Counts {
         self.add(Count::of_refusal(reason));
     }
 
-    /// Notes how long a call has waited for its place.
+    /// Notes how long a call has waited for its slot.
     pub(crate) fn waited(&self, time: Duration, now: Instant) {
         self.waits
             .get_or_init(|| Latency::new(now))
             .record(time, now);
     }
 
-    /// Returns how long calls wait for their places, of those that have to.
+    /// Returns how long calls wait for their slots, of those that have to.
     pub(crate) fn waits(&self, now: Instant) -> Option<LatencySnapshot> {
         self.waits.get().map(|waits| waits.snapshot(now))
     }
 
     /// Returns a snapshot of what has been counted.
     pub(crate) fn snapshot(&self) -> InstanceSnapshot {
-        let mut snapshot = InstanceSnapshot::new(Self::KIND, self.name);
+        let mut snapshot = InstanceSnapshot::new(self.kind, self.name);
         snapshot.rejections = [
             (Reason::BulkheadFull, Mode::Enforce, Count::Full),
             (Reason::QueueTimeout, Mode::Enforce, Count::TimedOut),

@@ -34,9 +34,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    const KIND: &'static str = "bulkhead";
+
     pub(crate) fn new(name: Name, config: BulkheadConfig, registry: &Registry) -> Arc<Self> {
-        let reporter = registry.reporter(Counts::KIND, name);
-        let counts = Arc::new(Counts::new(name, reporter.clone()));
+        let reporter = registry.reporter(Self::KIND, name);
+        let counts = Arc::new(Counts::new(Self::KIND, name, reporter.clone()));
         let plan = Plan::new(&config);
         let settings = Settings::new(config);
         let all = Arc::new(Room::new(settings.room_of_all()));
@@ -199,7 +201,7 @@ impl Shared {
 
 impl Instance for Shared {
     fn kind(&self) -> &'static str {
-        Counts::KIND
+        Self::KIND
     }
 
     fn name(&self) -> Name {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use watertight_core::Reason;
+use watertight_core::{BoxError, Name, Reason, Rejection};
 
 /// Why a call gets no slot.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,6 +16,15 @@ impl Refusal {
         Self {
             reason,
             retry_after,
+        }
+    }
+
+    /// Returns what the instance `name` says to whom it refuses.
+    pub(crate) fn error(self, name: Name) -> BoxError {
+        let rejection = Rejection::new(self.reason, name);
+        match self.retry_after {
+            Some(after) => rejection.with_retry_after(after).into(),
+            None => rejection.into(),
         }
     }
 }

@@ -158,6 +158,32 @@ async fn partitions_may_come_and_go_while_their_calls_are_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_config_may_bring_what_there_was_not() {
+    let mut stage = stage(9, |it| {
+        it.partition_by(|request: &&'static str| Some(*request))
+    });
+    stage.start("web").succeeds();
+
+    let config = BulkheadConfig {
+        partitions: [("web".to_owned(), 0.5)].into(),
+        total: Some(2),
+        ..BulkheadConfig::new(9)
+    };
+    stage.bulkhead.reconfigure(config.clone()).unwrap();
+    let _running = [stage.start("web"), stage.start("web")];
+    stage.finds_it_full("web");
+    assert_eq!(stage.bulkhead.partition("web").unwrap().in_flight, 2);
+
+    let mode = Mode::Shadow;
+    stage
+        .bulkhead
+        .reconfigure(BulkheadConfig { mode, ..config })
+        .unwrap();
+    stage.start("web").succeeds();
+    assert_eq!(stage.bulkhead.snapshot().mode, mode);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_limit_has_learnt_outlasts_a_change_of_other_settings() {
     use crate::adaptive::{Counts, counting};
 
