@@ -146,7 +146,7 @@ mod tests {
     fn where_none_waits_there_is_no_queue() {
         let demand = Demand::new(200.0, 100 * MS);
 
-        let refusing = recommend(&demand, Target::Refused(0.2)).unwrap();
+        let refusing = recommend(&demand, Target::Refused(0.01)).unwrap();
         assert_eq!((refusing.max_queue, refusing.max_wait), (0, Duration::ZERO));
         let ample = recommend(&demand, Target::Waiting(0.0005)).unwrap();
         assert_eq!((ample.max_queue, ample.max_wait), (0, Duration::ZERO));

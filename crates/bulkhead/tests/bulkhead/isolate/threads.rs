@@ -1,16 +1,18 @@
 //! Where calls run.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
+use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
 use tokio::runtime;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tower::{Layer, ServiceExt};
+use tower::{BoxError, Layer, ServiceExt};
 use watertight_core::Reason;
 
 use super::stage::{Worker, builder, call, job, rejection};
@@ -110,6 +112,30 @@ async fn the_next_call_finds_the_place_free() {
 
     for _ in 0..500 {
         call(&service, job(|| async { Ok(()) })).await.unwrap();
+    }
+}
+
+/// A future that keeps what it has after its end, as one written by hand does.
+struct Holding(#[allow(dead_code, reason = "it is there to be dropped")] Arc<()>);
+
+impl Future for Holding {
+    type Output = Result<(), BoxError>;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn what_a_call_held_is_gone_when_the_answer_is_there() {
+    let service = builder(1).build().layer(Worker);
+    let held = Arc::new(());
+
+    for _ in 0..500 {
+        let of_call = Arc::clone(&held);
+        let holds = job(|| Holding(of_call));
+        call(&service, holds).await.unwrap();
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 }
 
