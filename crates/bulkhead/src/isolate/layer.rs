@@ -5,7 +5,7 @@ use tokio::runtime::Handle;
 use tower_layer::Layer;
 use watertight_core::{
     AtResponse, ClassifyFn, ConfigError, DynError, ErrorsAreFailures, Mode, Name, Outcome,
-    SetClassifier, SetFinish, SetNotes, SetRepeat,
+    SetClassifier, SetDeadlines, SetFinish, SetNotes, SetRepeat,
 };
 use watertight_metrics::Registry;
 
@@ -296,6 +296,15 @@ impl<C, N> SetNotes for IsolateBuilder<C, N> {
     type With<T> = Self;
 
     fn set_notes<T>(self, _: T) -> Self {
+        self
+    }
+}
+
+/// A call that runs apart takes its deadline along in the `Context`.
+impl<C, N> SetDeadlines for IsolateBuilder<C, N> {
+    type With<D> = Self;
+
+    fn set_deadlines<D>(self, _: D) -> Self {
         self
     }
 }
