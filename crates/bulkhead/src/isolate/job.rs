@@ -65,7 +65,7 @@ where
             origin,
         } = self;
         shared.pool.run(Job {
-            work: Some(origin.carry(call(service, request, is_ready))),
+            work: origin.carry(call(service, request, is_ready)),
             permit: Some(permit),
             reply: Some(reply),
         });
@@ -91,9 +91,8 @@ where
 /// A call, as it runs away from its caller.
 #[pin_project]
 struct Job<F, Res> {
-    /// `None` once it has ended.
     #[pin]
-    work: Option<F>,
+    work: F,
     permit: Option<Permit<Door>>,
     reply: Option<Sender<Ended<Res>>>,
 }
@@ -105,7 +104,7 @@ where
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
+        let this = self.project();
         let Some(reply) = this.reply else {
             return Poll::Ready(());
         };
@@ -113,14 +112,8 @@ where
             // The caller has gone.
             return Poll::Ready(());
         }
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            let Some(work) = this.work.as_mut().as_pin_mut() else {
-                unreachable!("it is polled only until it ends");
-            };
-            let result = ready!(work.poll(cx));
-            this.work.set(None);
-            Poll::Ready(result)
-        }));
+        // All that the call held is gone when it has ended: it is an async function.
+        let polled = catch_unwind(AssertUnwindSafe(|| this.work.poll(cx)));
         let ended = match polled {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(result)) => Ok(result),

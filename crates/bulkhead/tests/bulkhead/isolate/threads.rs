@@ -116,9 +116,9 @@ async fn the_next_call_finds_the_place_free() {
 }
 
 /// A future that keeps what it has after its end, as one written by hand does.
-struct Holding(#[allow(dead_code, reason = "it is there to be dropped")] Arc<()>);
+struct Trapped;
 
-impl Future for Holding {
+impl Future for Trapped {
     type Output = Result<(), BoxError>;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
@@ -126,17 +126,21 @@ impl Future for Holding {
     }
 }
 
-#[tokio::test]
-async fn what_a_call_held_is_gone_when_the_answer_is_there() {
-    let service = builder(1).build().layer(Worker);
-    let held = Arc::new(());
-
-    for _ in 0..500 {
-        let of_call = Arc::clone(&held);
-        let holds = job(|| Holding(of_call));
-        call(&service, holds).await.unwrap();
-        assert_eq!(Arc::strong_count(&held), 1);
+impl Drop for Trapped {
+    fn drop(&mut self) {
+        panic!("it is dropped");
     }
+}
+
+/// So it is gone before the answer is there.
+#[tokio::test]
+async fn a_panic_in_the_drop_of_a_call_comes_back() {
+    let service = builder(1).build().layer(Worker);
+
+    let caller = tokio::spawn(async move { call(&service, job(|| Trapped)).await });
+
+    let panic = caller.await.unwrap_err().into_panic();
+    assert_eq!(panic.downcast_ref(), Some(&"it is dropped"));
 }
 
 thread_local! {
