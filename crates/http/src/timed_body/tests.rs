@@ -425,3 +425,21 @@ async fn a_request_without_a_body_is_not_watched() {
 
     assert_pending!(call.poll());
 }
+
+/// hyper lets go of a body once it has sent as much as the request's length says, and others read
+/// none of it.
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_let_go_of_has_no_limit() {
+    let layer = RequestBodyTimeoutLayer::new("write")
+        .frame(2 * S)
+        .whole(3 * S);
+    let mut takes = Takes(None);
+    let mut call = upload(layer, &mut takes, words(&["one", "two"]));
+    assert_pending!(call.poll());
+    assert!(takes.take());
+
+    takes.0 = None;
+    advance(100 * S).await;
+
+    assert_pending!(call.poll());
+}
