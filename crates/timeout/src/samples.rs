@@ -55,9 +55,11 @@ impl Samples {
     #[cold]
     fn explores(&self, number: u64, every: u64) -> bool {
         // The first waits for half of its turn: it may be that few calls ever come this way.
-        let first = self.explores.swap(number + every, Ordering::Relaxed) == 0 && every > 1;
+        let next = number.saturating_add(every);
+        let first = self.explores.swap(next, Ordering::Relaxed) == 0 && every > 1;
         if first {
-            self.explores.store(number + every / 2, Ordering::Relaxed);
+            let half = number.saturating_add(every / 2);
+            self.explores.store(half, Ordering::Relaxed);
         }
         !first
     }
@@ -126,6 +128,17 @@ mod tests {
 
         samples.take(12 * HURRY, u64::MAX).for_each(drop);
         assert_eq!(timed(), 80);
+    }
+
+    #[test]
+    fn hardly_ever_is_never() {
+        let samples = Samples::default();
+        samples.pick(100);
+
+        let explores = (0..1_000).filter(|_| samples.pick(u64::MAX).explores);
+
+        // Whose turn it is already.
+        assert_eq!(explores.count(), 1);
     }
 
     #[test]

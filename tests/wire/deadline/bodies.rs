@@ -7,24 +7,17 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::Frame;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::StatusCode;
+use http_body_util::BodyExt;
 use tonic::Code;
 use tonic::transport::Server as GrpcServer;
 use tonic::transport::server::TcpIncoming;
-use tower::{BoxError, Layer, ServiceBuilder, ServiceExt};
+use tower::{Layer, ServiceExt};
 use watertight_core::{Reason, Rejection};
-use watertight_http::{
-    HttpExt, RequestBodyTimeoutLayer, RespondExt, ResponseBodyTimeoutLayer, UploadBody,
-};
+use watertight_http::{HttpExt, RespondExt, ResponseBodyTimeoutLayer};
 use watertight_metrics::Registry;
-use watertight_timeout::{DeadlineBuilder, DeadlineLayer, TimeoutLayer};
+use watertight_timeout::{DeadlineBuilder, DeadlineLayer};
 
 use crate::echo::{EchoClient, EchoServer, Speaker, word};
 use crate::server::{Server, bounded};
@@ -39,7 +32,7 @@ fn inbound() -> DeadlineBuilder {
 }
 
 /// A service whose bodies begin, and never end.
-fn endless() -> Router {
+pub(super) fn endless() -> Router {
     let begun = || stream::once(async { Ok::<_, Infallible>("begun") });
     let body = move || async move { Body::from_stream(begun().chain(stream::pending())) };
     Router::new().fallback(body)
@@ -103,60 +96,6 @@ async fn a_client_does_not_wait_for_the_next_frame_for_ever() {
 
         assert_eq!(begun.into_data().unwrap(), "begun");
         assert_eq!(reason(&*ended), Some(Reason::TimedOut));
-    })
-    .await;
-}
-
-/// The body of an upload that comes to a stop.
-type Upload = http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>;
-
-fn stuck() -> Upload {
-    let begun = stream::once(async { Ok(Frame::data(Bytes::from("begun"))) });
-    StreamBody::new(begun.chain(stream::pending())).boxed_unsync()
-}
-
-async fn echo_server() -> Server {
-    web::axum(Router::new().fallback(async |body: Bytes| body)).await
-}
-
-/// Connect, ready, write, read and request timeouts, each its own, on one client.
-#[tokio::test]
-async fn each_phase_of_a_call_has_a_timeout_of_its_own() {
-    bounded(async {
-        let server = echo_server().await;
-        let registry = Registry::new();
-        let connect = TimeoutLayer::builder("connect")
-            .limit(LONG)
-            .registry(&registry)
-            .build();
-        // hyper's client wants the futures of a connector to be `Unpin`.
-        let connector = ServiceBuilder::new()
-            .map_future(Box::pin)
-            .layer(connect)
-            .service(HttpConnector::new());
-        let client: Client<_, UploadBody<Upload>> =
-            Client::builder(TokioExecutor::new()).build(connector);
-        let request = TimeoutLayer::builder("request")
-            .limit(LONG)
-            .ready(LONG)
-            .registry(&registry)
-            .build();
-        let stack = ServiceBuilder::new()
-            .layer(request)
-            .layer(RequestBodyTimeoutLayer::new("write").frame(SHORT))
-            .layer(ResponseBodyTimeoutLayer::new("read").frame(LONG))
-            .service(client);
-
-        let whole = Full::from("hello").boxed_unsync();
-        let post = |body| Request::post(server.uri("/")).body(body).unwrap();
-        let answer = stack.clone().oneshot(post(whole)).await.unwrap();
-        let failed: BoxError = stack.oneshot(post(stuck())).await.map(drop).unwrap_err();
-
-        let body = answer.into_body().collect().await.unwrap();
-        assert_eq!(body.to_bytes(), "hello");
-        let rejection = Rejection::find(&*failed).unwrap();
-        assert_eq!(rejection.reason(), Reason::TimedOut);
-        assert_eq!(rejection.name(), "write");
     })
     .await;
 }

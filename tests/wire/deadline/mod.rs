@@ -2,4 +2,5 @@
 
 mod bodies;
 mod hops;
+mod phases;
 mod work;

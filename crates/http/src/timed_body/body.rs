@@ -1,11 +1,12 @@
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 use watertight_core::{BoxError, Name, Reason, Rejection};
 
@@ -136,7 +137,8 @@ where
         let Some(timer) = this.timer.as_pin_mut() else {
             return Poll::Pending;
         };
-        ready!(timer.poll(cx));
+        // What is below may have used the cooperative budget of the task up, at every poll.
+        ready!(pin!(unconstrained(timer)).poll(cx));
         this.inner.set(None);
         let reason = limits.are_over(Instant::now).unwrap_or(Reason::TimedOut);
         Poll::Ready(Some(limits.last(reason)))

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Request;
 use http_body::Body;
 use pin_project::pin_project;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -57,7 +58,8 @@ impl RequestBodyTimeoutLayer {
         }
     }
 
-    /// Sets how long it may take until the next frame of a body is taken. Default: any time.
+    /// Sets how long it may take until the next frame of a body is taken, the first one from the
+    /// call on: to connect is a part of that. Default: any time.
     ///
     /// # Panics
     ///
@@ -189,7 +191,8 @@ where
                 None => this.timer.set(Some(sleep_until(at))),
             }
             if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-                ready!(timer.poll(cx));
+                // What was called may have used the cooperative budget of the task up.
+                ready!(pin!(unconstrained(timer)).poll(cx));
             }
             fired = true;
         }

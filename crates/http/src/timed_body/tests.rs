@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::{Pending, Ready, pending, ready};
-use std::pin::Pin;
+use std::future::{Pending, Ready, pending, poll_fn, ready};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 use watertight_core::{BoxError, Name, Reason, Rejection};
 
+use super::body::Limits;
 use super::*;
 use crate::protocol::Protocol;
 
@@ -236,6 +237,90 @@ fn no_time_at_all_is_no_setting() {
     let _ = RequestBodyTimeoutLayer::new("write").frame(Duration::ZERO);
 }
 
+/// Uses up at every poll what tokio lets a task do before it yields, and gets nowhere.
+struct Restless(Pin<Box<dyn Future<Output = Infallible>>>);
+
+fn restless() -> Restless {
+    Restless(Box::pin(async {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+    }))
+}
+
+impl Body for Restless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.0.as_mut().poll(cx) {
+            Poll::Ready(never) => match never {},
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Service<Request<UploadBody<Words>>> for Restless {
+    type Response = ();
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<(), Infallible>>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<UploadBody<Words>>) -> Self::Future {
+        Box::pin(async {
+            let _body = request.into_body();
+            match restless().0.await {}
+        })
+    }
+}
+
+/// The clock of a runtime that is never idle does not go on by itself.
+async fn pass(time: Duration) {
+    for _ in 0..time.as_millis() {
+        advance(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_rests_is_cut_off_too() {
+    let limits = Limits {
+        frame: Some(S),
+        end: None,
+        name: Name::new("read"),
+        has_trailers: false,
+    };
+    let mut body = pin!(TimedBody::new(restless(), Some(limits)));
+
+    let cut = tokio::select! {
+        biased;
+        polled = poll_fn(|cx| body.as_mut().poll_frame(cx)) => polled,
+        () = pass(2 * S) => panic!("it goes on"),
+    };
+
+    assert_eq!(reason(Poll::Ready(cut)), Reason::TimedOut);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_to_a_service_that_never_rests_is_ended_too() {
+    let layer = RequestBodyTimeoutLayer::new("write").frame(S);
+    let mut service = layer.layer(restless());
+
+    let ended = tokio::select! {
+        biased;
+        answer = service.call(Request::new(words(&["one"]))) => answer.unwrap_err(),
+        () = pass(2 * S) => panic!("it goes on"),
+    };
+
+    let reason = Rejection::find(&*ended).unwrap().reason();
+    assert_eq!(reason, Reason::TimedOut);
+}
+
 /// Takes the body of a request as far as the test says.
 #[derive(Default)]
 struct Takes<B>(Option<Spawn<UploadBody<B>>>);
@@ -336,6 +421,24 @@ async fn a_request_without_a_body_is_not_watched() {
     let mut call = upload(layer, &mut takes, Empty::<Bytes>::new());
     assert_pending!(call.poll());
 
+    advance(100 * S).await;
+
+    assert_pending!(call.poll());
+}
+
+/// hyper lets go of a body once it has sent as much as the request's length says, and others read
+/// none of it.
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_is_let_go_of_has_no_limit() {
+    let layer = RequestBodyTimeoutLayer::new("write")
+        .frame(2 * S)
+        .whole(3 * S);
+    let mut takes = Takes(None);
+    let mut call = upload(layer, &mut takes, words(&["one", "two"]));
+    assert_pending!(call.poll());
+    assert!(takes.take());
+
+    takes.0 = None;
     advance(100 * S).await;
 
     assert_pending!(call.poll());

@@ -5,14 +5,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http_body::{Body, Frame, SizeHint};
-use pin_project::pin_project;
+use pin_project::{pin_project, pinned_drop};
 use tokio::time::Instant;
 use watertight_core::nanos;
 
 /// The body of a request of which somebody watches how fast it goes out. Made by
 /// [`RequestBodyTimeoutLayer`](super::RequestBodyTimeoutLayer).
 #[derive(Debug)]
-#[pin_project]
+#[pin_project(PinnedDrop)]
 pub struct UploadBody<B> {
     #[pin]
     inner: B,
@@ -52,6 +52,17 @@ impl<B: Body> Body for UploadBody<B> {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+/// Who lets go of a body waits for nothing of it: hyper does so once it has sent as much as the
+/// length of the request says.
+#[pinned_drop]
+impl<B> PinnedDrop for UploadBody<B> {
+    fn drop(self: Pin<&mut Self>) {
+        if let Some(progress) = self.project().progress {
+            progress.ended();
+        }
     }
 }
 

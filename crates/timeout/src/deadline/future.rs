@@ -1,8 +1,9 @@
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{self, Poll, ready};
 
 use pin_project::pin_project;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Sleep, sleep_until};
 use watertight_core::{
     BoxError, Classify, Context, Finish, Name, Reason, Rejection, ScopeResponse, Scoped, Tracked,
@@ -100,7 +101,8 @@ where
             this.timer.set(Some(sleep_until(deadline)));
         }
         if let Some(timer) = this.timer.as_pin_mut() {
-            ready!(timer.poll(cx));
+            // What was called may have used the cooperative budget of the task up, at every poll.
+            ready!(pin!(unconstrained(timer)).poll(cx));
         }
         // What was called is dropped now, not when somebody drops this.
         this.state.set(State::Refused(None));

@@ -27,9 +27,9 @@ pub struct PropagateDeadlineConfig {
     /// not made.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub least: Duration,
-    /// The most time that a call is said to have, above zero: that of the timeout around it, or no
-    /// deadline says how soon that fires. `None`: it has what remains, and where there is no
-    /// deadline nothing is said.
+    /// The most time that a call is said to have, above zero and at least [`least`](Self::least):
+    /// that of the timeout around it, or no deadline says how soon that fires. `None`: it has what
+    /// remains, and where there is no deadline nothing is said.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub at_most: Option<Duration>,
     /// Whether the [`Hops`](watertight_core::Hops) of a call are passed on.
@@ -53,6 +53,11 @@ impl PropagateDeadlineConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         match self.at_most {
             Some(Duration::ZERO) => Err(ConfigError::new("at_most", Duration::ZERO, "above zero")),
+            // No call would ever be made.
+            Some(at_most) if at_most < self.least => {
+                let allowed = format!("at least `least`, {:?}", self.least);
+                Err(ConfigError::new("at_most", at_most, allowed))
+            }
             _ => Ok(()),
         }
     }
@@ -94,14 +99,25 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_field_the_value_and_what_is_allowed() {
-        let config = PropagateDeadlineConfig {
-            at_most: Some(Duration::ZERO),
-            ..PropagateDeadlineConfig::default()
+        let refused = |at_most, least| {
+            let config = PropagateDeadlineConfig {
+                at_most: Some(at_most),
+                least,
+                ..PropagateDeadlineConfig::default()
+            };
+            config.validate().map_err(|error| error.to_string())
         };
+        let (less, least) = (Duration::from_millis(19), Duration::from_millis(20));
 
-        let message = config.validate().unwrap_err().to_string();
-
-        assert_eq!(message, "`at_most` is 0ns, but must be above zero");
+        assert_eq!(
+            refused(Duration::ZERO, Duration::ZERO).unwrap_err(),
+            "`at_most` is 0ns, but must be above zero"
+        );
+        assert_eq!(
+            refused(less, least).unwrap_err(),
+            "`at_most` is 19ms, but must be at least `least`, 20ms"
+        );
+        assert_eq!(refused(least, least), Ok(()));
     }
 
     #[cfg(feature = "serde")]

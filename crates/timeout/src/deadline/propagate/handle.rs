@@ -10,7 +10,7 @@ use super::{PropagateDeadlineConfig, PropagateDeadlineSnapshot};
 
 /// A look at, and a hand on, a live layer that passes deadlines on. Cheap to clone.
 ///
-/// From [`PropagateDeadlineLayer::handle`](crate::DeadlineLayer::handle), or by name from a
+/// From [`PropagateDeadlineLayer::handle`](crate::PropagateDeadlineLayer::handle), or by name from a
 /// [`Registry`](watertight_metrics::Registry).
 #[derive(Clone)]
 pub struct PropagateDeadlineHandle {

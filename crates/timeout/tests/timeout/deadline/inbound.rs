@@ -6,7 +6,7 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task::spawn};
 use tower::{BoxError, Layer, Service, service_fn};
 use watertight_core::{Context, Priority, Reason};
 use watertight_metrics::Registry;
-use watertight_timeout::DeadlineLayer;
+use watertight_timeout::{DeadlineLayer, TimeoutLayer};
 
 use super::stage::{MS, S, WITHIN, reason, stage};
 
@@ -189,6 +189,31 @@ fn panics() -> BoxError {
     panic!("as it does")
 }
 
+/// Tokio lets a task do only so much before it yields. Who uses that up at each poll must not keep
+/// the deadline from being looked at.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_never_rests_is_ended_as_well() {
+    let layer = DeadlineLayer::builder("inbound", S)
+        .registry(&Registry::new())
+        .build();
+    let mut service = layer.layer(service_fn(|()| async {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+        #[allow(unreachable_code, reason = "it says what it would return")]
+        Ok::<(), BoxError>(())
+    }));
+
+    let ended = tokio::select! {
+        biased;
+        answer = service.call(()) => answer,
+        // The clock of a runtime that is never idle does not go on by itself.
+        () = async { for _ in 0..2_000 { advance(MS).await; } } => panic!("it goes on"),
+    };
+
+    assert_eq!(reason(ended), Reason::DeadlineExceeded);
+}
+
 /// There is no runtime here, and so no timer could be made.
 #[test]
 fn a_call_that_is_answered_at_once_makes_no_timer() {
@@ -221,11 +246,26 @@ async fn as_long_as_the_caller_waits_is_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn the_longest_time_that_can_be_sent_is_no_harm() {
-    let mut stage = stage(|it| it);
+    let layer = DeadlineLayer::builder("inbound", Duration::MAX)
+        .read(|left: &Duration| Some(*left))
+        .registry(&Registry::new())
+        .build();
+    let timeout = TimeoutLayer::builder("inner")
+        .registry(&Registry::new())
+        .build();
+    let endless = service_fn(|_: Duration| std::future::pending::<Result<(), BoxError>>());
+    let mut service = layer.layer(timeout.layer(endless));
 
-    for left in [Duration::MAX, Duration::from_secs(99_999_999 * 3600)] {
-        let mut call = stage.call(Some(left));
+    for left in [
+        Duration::MAX,
+        Duration::from_millis(u64::MAX),
+        Duration::from_secs(99_999_999 * 3600),
+        Duration::from_secs(100 * 365 * 86_400),
+    ] {
+        let mut call = spawn(service.call(left));
         assert_pending!(call.poll());
+        advance(1_000_000 * S).await;
+        assert_pending!(call.poll(), "{left:?}");
     }
 }
 

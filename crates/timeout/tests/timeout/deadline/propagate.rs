@@ -88,7 +88,7 @@ async fn shadow_tells_nothing_and_counts_what_it_would_refuse() {
 
 #[tokio::test(start_paused = true)]
 async fn off_tells_nothing_and_counts_nothing() {
-    let off = builder().mode(Mode::Off).at_most(MS).least(S);
+    let off = builder().mode(Mode::Off).at_most(S).least(S);
 
     let (told, handle) = told(off, Some(MS)).await;
 
