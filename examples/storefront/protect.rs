@@ -101,6 +101,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use http::HeaderValue;
     use tokio::task::JoinSet;
     use watertight::hedge::HedgeConfig;
@@ -110,6 +112,15 @@ mod tests {
     use crate::extra::Extra;
     use crate::fault::Fault;
     use crate::layers::CALLS;
+
+    /// The layers that each client has.
+    const EVERY_CLIENT: [&str; 5] = [
+        "breaker",
+        "bulkhead",
+        "propagate_deadline",
+        "retry",
+        "timeout",
+    ];
 
     /// A shop with our layers.
     struct Protected {
@@ -132,6 +143,25 @@ mod tests {
 
         fn extra(&self) -> Extra {
             Extra::of(&self.registry.snapshot())
+        }
+    }
+
+    #[tokio::test]
+    async fn each_upstream_has_layers_of_its_own() {
+        let it = Protected::open().await;
+
+        for upstream in it.upstreams.all() {
+            let layers = it.registry.snapshot().instances.into_iter();
+            let kinds: BTreeSet<_> = layers
+                .filter(|layer| layer.name.as_str() == upstream.name())
+                .map(|layer| layer.kind)
+                .collect();
+
+            let mut wanted = BTreeSet::from(EVERY_CLIENT);
+            if upstream.name() == "inventory" {
+                wanted.insert("hedge");
+            }
+            assert_eq!(kinds, wanted);
         }
     }
 
