@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame};
 use http_body_util::{Empty, Full};
 use tokio::time::{Instant, advance};
@@ -165,6 +166,19 @@ async fn the_reader_of_grpc_sees_a_status() {
             assert_eq!(reason(poll(&mut body)), Reason::DeadlineExceeded);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_of_grpc_sees_a_status_too() {
+    let mut response = Response::new(words(&[]));
+    let grpc = HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(CONTENT_TYPE, grpc);
+    let mut body = through(ResponseBodyTimeoutLayer::new("read").frame(S), response);
+    assert_pending!(poll(&mut body));
+
+    advance(S).await;
+
+    assert_eq!(trailers(poll(&mut body))["grpc-status"], "4");
 }
 
 #[tokio::test(start_paused = true)]

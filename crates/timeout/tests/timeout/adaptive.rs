@@ -9,7 +9,8 @@ use tower::{BoxError, Layer, Service, service_fn};
 use watertight_core::{Context, Key, Mode, Name, Reason, Rejection};
 use watertight_metrics::Registry;
 use watertight_timeout::{
-    Adaptive, Learnt, TimeLimit, TimeoutBuilder, TimeoutConfig, TimeoutHandle, TimeoutLayer,
+    Adaptive, FromConfig, Learnt, TimeLimit, TimeoutBuilder, TimeoutConfig, TimeoutHandle,
+    TimeoutLayer,
 };
 
 use crate::stage::MS;
@@ -254,4 +255,36 @@ async fn is_built_from_a_config() {
     service.call(()).await.unwrap();
 
     assert_eq!(layer.handle().keys(), [Key::of("one")]);
+}
+
+fn from_config(limit: TimeLimit) -> TimeoutBuilder<FromConfig> {
+    let config = TimeoutConfig {
+        limit,
+        ..TimeoutConfig::default()
+    };
+    TimeoutLayer::from_config("search", config).registry(&Registry::new())
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_with_a_limit_of_their_own_say_nothing() {
+    let layer = from_config(Adaptive::default().into())
+        .per_request(|_: &&'static str| Some(1_000 * MS))
+        .build();
+    let mut service = Backend::new(40 * MS).service(&layer);
+
+    calls(&mut service, 200).await;
+
+    assert_eq!(layer.handle().timeout(), Some(Adaptive::MAX));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_learnt_has_no_keys() {
+    let layer = from_config(TimeLimit::Fixed(1_000 * MS))
+        .key(|request: &&'static str| Key::of(*request))
+        .build();
+    let mut service = Backend::new(40 * MS).service(&layer);
+
+    calls(&mut service, 3).await;
+
+    assert_eq!(layer.handle().keys(), []);
 }

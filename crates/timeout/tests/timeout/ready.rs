@@ -105,3 +105,17 @@ async fn in_shadow_it_is_counted_once_and_waited_on() {
     stage.mock.allow(1);
     assert_ready_ok!(poll_ready(&mut stage, &mut waiter));
 }
+
+#[tokio::test(start_paused = true)]
+async fn when_off_it_is_not_counted_either() {
+    let mut stage = impatient();
+    stage.timeout.set_mode(Mode::Off);
+    let mut waiter = spawn(());
+    assert_pending!(poll_ready(&mut stage, &mut waiter));
+
+    advance(LIMIT + MS).await;
+
+    assert_pending!(poll_ready(&mut stage, &mut waiter));
+    let counted = stage.timeout.snapshot();
+    assert_eq!((counted.in_shadow, counted.not_ready), (0, 0));
+}
