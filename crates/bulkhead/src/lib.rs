@@ -84,7 +84,9 @@
 //! slot to come back. [`bypass`](BulkheadBuilder::bypass) lets health checks pass.
 //!
 //! A call that cannot be served before its deadline, with so many ahead and at the pace of late, is
-//! refused when it comes.
+//! refused when it comes. The pace is known once a call has waited for a slot. When none has for as
+//! long as a call takes, one is let wait in any case, which shows whether the pace is still the
+//! same.
 //!
 //! # Keys
 //!
