@@ -40,7 +40,8 @@ pub struct BulkheadConfig {
     #[cfg_attr(feature = "serde", serde(default))]
     pub reserve: BTreeMap<Priority, f64>,
     /// The share of the slots that belongs to each partition, above 0.0. With those in `reserve`
-    /// they are at most 1.0. What a partition leaves free is lent to others.
+    /// they are at most 1.0. What a partition leaves free is lent to others, and what comes free
+    /// goes to an owner who waits for it. So with a `max_queue` of 0, nothing is guaranteed.
     #[cfg_attr(feature = "serde", serde(default))]
     pub partitions: BTreeMap<String, f64>,
     /// How many calls may be in flight for all keys together, at least 1 if set.

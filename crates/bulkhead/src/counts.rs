@@ -1,4 +1,4 @@
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -21,6 +21,11 @@ pub(crate) struct Counts {
     /// What has been handed over when the layer went.
     retired: OnceLock<InstanceSnapshot>,
 }
+
+/// A call that waits, to be counted as cancelled if it is dropped before anybody has
+/// [decided](Self::decided) on it.
+#[derive(Debug)]
+pub(crate) struct Undecided(Option<Arc<Counts>>);
 
 /// What is counted.
 #[derive(Clone, Copy, Debug)]
@@ -134,6 +139,24 @@ impl Counts {
 
     fn total(&self, count: Count) -> u64 {
         self.counters.total(count as usize)
+    }
+}
+
+impl Undecided {
+    pub(crate) fn new(counts: &Arc<Counts>) -> Self {
+        Self(Some(Arc::clone(counts)))
+    }
+
+    pub(crate) fn decided(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Undecided {
+    fn drop(&mut self) {
+        if let Some(counts) = &self.0 {
+            counts.add(Count::Cancelled);
+        }
     }
 }
 

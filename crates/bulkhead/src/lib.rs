@@ -81,10 +81,12 @@
 //! [`Context`](watertight_core::Context) says, or a closure.
 //! [`partition`](BulkheadBuilder::partition) guarantees a share of the slots to a part of the
 //! calls, and lends what that leaves free to others: a guarantee may have to wait for one borrowed
-//! slot to come back. [`bypass`](BulkheadBuilder::bypass) lets health checks pass.
+//! slot to come back, so it takes a queue to have one. [`bypass`](BulkheadBuilder::bypass) lets health checks pass.
 //!
 //! A call that cannot be served before its deadline, with so many ahead and at the pace of late, is
-//! refused when it comes.
+//! refused when it comes. The pace is known once a call has waited for a slot. When none has for as
+//! long as a call takes, one is let wait in any case, which shows whether the pace is still the
+//! same.
 //!
 //! # Keys
 //!
@@ -96,7 +98,9 @@
 //!
 //! Inside retry and the breaker, so that the pause before a retry holds no slot, and a refusal by
 //! the breaker costs none. Outside the timeout of each attempt, so that a call that hangs gives its
-//! slot back in the end; without one, `limit` calls that hang are the end of all others.
+//! slot back in the end; without one, `limit` calls that hang are the end of all others. A timeout
+//! further out drops the call instead: the slot comes back, but an adaptive limit learns nothing of
+//! it.
 //!
 //! # Readiness
 //!
@@ -108,7 +112,8 @@
 //!
 //! A call that is dropped gives its slot back, or leaves the queue. A slot that was just granted to
 //! it goes to the next. A panic of the inner service gives the slot back, and goes on to the
-//! caller. Lowering a limit never ends a call.
+//! caller. Lowering a limit never ends a call. A dropped call is counted as cancelled, whether it
+//! had its slot or waited for one, and teaches an adaptive limit nothing.
 //!
 //! # Errors
 //!
@@ -152,7 +157,9 @@
 //! `watertight_in_flight`, `watertight_limit`, `watertight_queue_depth`, `watertight_utilization`,
 //! and with keys `watertight_keys` and `watertight_keys_evicted_total`. With keys and no `total`,
 //! the limit is not shown, and the utilization is that of the fullest key. More is in
-//! [`BulkheadSnapshot`]. Refused calls are one event a second for each reason.
+//! [`BulkheadSnapshot`]. Refused calls are one event a second for each reason. In flight is who has
+//! a slot: neither a call that waits nor one that bypasses, and one whose body
+//! [holds](BulkheadBuilder::finish) its slot until that ends.
 //!
 //! In [`Mode::Shadow`](watertight_core::Mode::Shadow) nothing waits: a call that would be refused or
 //! have to wait passes at once, without a slot, and is counted as refused in shadow.

@@ -36,6 +36,11 @@ impl Plan {
         )
     }
 
+    /// Has calls timed whatever the config says, if `is_timed`.
+    pub(crate) const fn timed_if(self, is_timed: bool) -> Self {
+        Self(self.0 | if is_timed { TIMED } else { 0 })
+    }
+
     #[inline]
     pub(crate) const fn mode(self) -> Mode {
         match self.0 & (SHADOW | OFF) {

@@ -121,7 +121,10 @@ impl Shared {
             let _hand = self.hand();
             let mut settings = self.settings();
             settings.config.mode = mode;
-            self.plan.store(Plan::new(&settings.config));
+            // There may be a key of which the calls are timed alone.
+            let is_timed = self.plan().is_timed();
+            self.plan
+                .store(Plan::new(&settings.config).timed_if(is_timed));
         }
         self.reporter.mode_changed(mode);
     }
@@ -150,7 +153,9 @@ impl Shared {
         limit.validate()?;
         {
             let _hand = self.hand();
+            let learns = !matches!(limit, Limit::Fixed(_));
             compartment.resize(limit, Instant::now());
+            self.plan.store(self.plan().timed_if(learns));
         }
         self.reporter.config_changed();
         Ok(())

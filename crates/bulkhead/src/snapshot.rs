@@ -12,7 +12,8 @@ pub struct BulkheadSnapshot {
     /// How many calls may be in flight. Of many keys it is [`total`](crate::BulkheadConfig::total),
     /// or where that is not set the limit of the calls without a key.
     pub limit: usize,
-    /// How many calls are in flight.
+    /// How many calls are in flight: have a slot. While slots move between threads it may be some
+    /// off for a moment.
     pub in_flight: usize,
     /// How many wait for a slot.
     pub queued: usize,

@@ -7,6 +7,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use watertight_core::BoxError;
 
 use crate::call::BulkheadCall;
+use crate::counts::Undecided;
 use crate::plan::Plan;
 use crate::slots::{Arrival, Permit, Refusal, Room, Ticket, Visitor};
 use crate::way::{Held, WayToAll};
@@ -16,6 +17,7 @@ use crate::way::{Held, WayToAll};
 pub(crate) struct Turn {
     plan: Plan,
     visitor: Visitor,
+    undecided: Undecided,
     way: Held,
     since: Instant,
     /// `None` once the turn has come, or never will.
@@ -38,6 +40,7 @@ impl Turn {
         Self {
             plan,
             visitor,
+            undecided: Undecided::new(&way.counts),
             way,
             since: Instant::now(),
             queue: Some(queue),
@@ -56,6 +59,7 @@ impl Turn {
     ) -> Poll<Result<BulkheadCall, BoxError>> {
         let granted = ready!(self.as_mut().poll_queue(cx));
         let this = self.project();
+        this.undecided.decided();
         let now = Instant::now();
         let compartment = &this.way.compartment;
         compartment.counts.waited(now - *this.since, now);

@@ -8,12 +8,14 @@ use watertight_core::BoxError;
 
 use super::door::Door;
 use super::shared::Shared;
+use crate::counts::Undecided;
 use crate::slots::{Permit, Refusal, Ticket};
 
 /// A call that waits for another to end.
 #[pin_project]
 pub(super) struct Turn {
     shared: Arc<Shared>,
+    undecided: Undecided,
     since: Instant,
     ticket: Ticket<Door>,
     /// Until the wait may be over. `None` before anybody has asked when that is.
@@ -24,6 +26,7 @@ pub(super) struct Turn {
 impl Turn {
     pub(super) fn new(shared: Arc<Shared>, ticket: Ticket<Door>) -> Self {
         Self {
+            undecided: Undecided::new(shared.counts()),
             shared,
             since: Instant::now(),
             ticket,
@@ -37,9 +40,11 @@ impl Turn {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Permit<Door>, BoxError>> {
         let granted = ready!(self.as_mut().poll_ticket(cx));
+        let this = self.project();
+        this.undecided.decided();
         let now = Instant::now();
-        self.shared.counts().waited(now - self.since, now);
-        Poll::Ready(granted.map_err(|refusal| self.shared.refuse(refusal)))
+        this.shared.counts().waited(now - *this.since, now);
+        Poll::Ready(granted.map_err(|refusal| this.shared.refuse(refusal)))
     }
 
     fn poll_ticket(

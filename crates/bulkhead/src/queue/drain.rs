@@ -1,3 +1,4 @@
+use std::mem;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -6,23 +7,39 @@ use tokio::time::Instant;
 ///
 /// At other times nobody needs to know, and the clock is not read. While calls wait all slots are
 /// taken, so that by Little's law it tells how long a call takes, too.
+///
+/// If all are refused for what is known, nobody waits, and nothing is learnt any more. So what has
+/// not been seen for as long as a call takes is [doubted](Self::doubt), and somebody waits to see.
 #[derive(Debug, Default)]
 pub(crate) struct Drain {
     /// The mean time from one slot to the next, in seconds.
     mean: f64,
     /// How many intervals are in the mean, as far as they count.
     weight: f64,
-    /// When the last slot came free, if somebody has been waiting since.
+    /// When the last slot came free, or the first one began to wait who has not seen one come free.
     last: Option<Instant>,
+    /// When something was last learnt, or was to be.
+    learnt: Option<Instant>,
+    /// Whether the next interval is to stand for all before.
+    is_doubted: bool,
 }
 
 /// The least number of intervals to take the mean of.
 const LEAST: usize = 16;
 
 impl Drain {
+    /// Takes note that somebody waits.
+    pub(crate) fn joined(&mut self, now: Instant) {
+        self.last.get_or_insert(now);
+    }
+
     /// Takes note that one of `in_flight` calls ended while somebody waited.
     pub(crate) fn freed(&mut self, in_flight: usize, now: Instant) {
         if let Some(last) = self.last.replace(now) {
+            self.learnt = Some(now);
+            if mem::take(&mut self.is_doubted) {
+                self.weight = 0.0;
+            }
             // Calls that came together end together: the mean is of one after another of them all.
             self.weight = (self.weight + 1.0).min(in_flight.max(LEAST) as f64);
             self.mean += (seconds(last, now) - self.mean) / self.weight;
@@ -50,6 +67,22 @@ impl Drain {
         let interval = self.mean.max(quiet / in_flight.max(1) as f64);
         Duration::try_from_secs_f64(interval * count as f64).ok()
     }
+
+    /// Returns true if nothing was learnt for as long as a call takes, and then not for as long
+    /// again.
+    pub(crate) fn doubt(&mut self, in_flight: usize, now: Instant) -> bool {
+        let Some(call) = self.time_for(in_flight, in_flight, now) else {
+            return false;
+        };
+        let is_old = self
+            .learnt
+            .is_none_or(|learnt| now.saturating_duration_since(learnt) >= call);
+        if is_old {
+            self.learnt = Some(now);
+            self.is_doubted = true;
+        }
+        is_old
+    }
 }
 
 fn seconds(since: Instant, now: Instant) -> f64 {
@@ -63,10 +96,44 @@ mod tests {
     const TICK: Duration = Duration::from_millis(10);
 
     #[test]
-    fn knows_nothing_until_two_slots_came_free() {
+    fn knows_nothing_until_somebody_has_seen_a_slot_come_free() {
         let start = Instant::now();
         let mut drain = Drain::default();
-        assert_eq!(drain.time_for(1, 1, start), None);
+        drain.joined(start);
+        assert_eq!(drain.time_for(1, 1, start + TICK), None);
+
+        drain.freed(1, start + TICK);
+
+        assert_eq!(drain.time_for(3, 1, start + TICK), Some(3 * TICK));
+    }
+
+    #[test]
+    fn what_nobody_has_seen_for_as_long_as_a_call_takes_is_doubted_once() {
+        let start = Instant::now();
+        let mut drain = Drain::default();
+        for tick in 0..20 {
+            drain.freed(2, start + tick * 100 * TICK);
+        }
+        drain.drained();
+        let last = start + 1_900 * TICK;
+
+        // 100 ticks from one to the next of two: 200 ticks each.
+        assert!(!drain.doubt(2, last + 199 * TICK));
+        assert!(drain.doubt(2, last + 200 * TICK));
+        assert!(!drain.doubt(2, last + 399 * TICK));
+        assert_eq!(drain.time_for(1, 2, last), Some(100 * TICK));
+
+        drain.joined(last + 300 * TICK);
+        drain.freed(2, last + 301 * TICK);
+        assert_eq!(drain.time_for(1, 2, last + 301 * TICK), Some(TICK));
+        drain.freed(2, last + 304 * TICK);
+        assert_eq!(drain.time_for(1, 2, last + 304 * TICK), Some(2 * TICK));
+    }
+
+    #[test]
+    fn the_first_interval_may_be_from_one_slot_to_the_next() {
+        let start = Instant::now();
+        let mut drain = Drain::default();
 
         drain.freed(1, start);
         assert_eq!(drain.time_for(1, 1, start), None);

@@ -138,18 +138,25 @@ impl Waiters {
         }
     }
 
-    /// Returns how many are served before one of `class` that comes now, if nobody else comes.
-    pub(crate) fn ahead_of(&self, class: Class, order: Order) -> usize {
-        match order {
-            Order::Fifo | Order::CoDel => self.waiting,
-            Order::Lifo => 0,
-            Order::Priority => self
-                .lines
-                .chunks(Class::PRIORITIES)
-                .flat_map(|lines| lines.iter().take(class.priority as usize + 1))
-                .map(|line| line.len)
-                .sum(),
-        }
+    /// Returns how many of the classes that `may` be served before are served before one of `class`
+    /// that comes now, if nobody else comes.
+    pub(crate) fn ahead_of(
+        &self,
+        class: Class,
+        order: Order,
+        may: impl Fn(Class) -> bool,
+    ) -> usize {
+        let is_ahead = |other: Class| match order {
+            Order::Fifo | Order::CoDel => true,
+            Order::Lifo => false,
+            Order::Priority => other.priority <= class.priority,
+        };
+        let class_of = |line: &Line| line.head.map(|at| self.get(at).class);
+        self.lines
+            .iter()
+            .filter(|line| class_of(line).is_some_and(|other| is_ahead(other) && may(other)))
+            .map(|line| line.len)
+            .sum()
     }
 
     fn first_by<K: Ord>(

@@ -57,9 +57,10 @@ impl Hall {
         woken: &mut Woken,
     ) -> Standing {
         self.give_up(now, woken);
-        if let Some(refusal) = self.refuses(visitor, slots.in_flight(), now) {
+        if let Some(refusal) = self.refuses(visitor, slots, now) {
             return Standing::Refused(refusal);
         }
+        self.drain.joined(now);
         let since = visitor.since.unwrap_or(now);
         let at = self.waiters.join(Waiter {
             class: visitor.class,
@@ -132,13 +133,18 @@ impl Hall {
         }
         let order = self.order(now);
         let may = |class: Class| free > self.shares.floor(class.priority);
-        let owns = |class: Class| {
-            class
-                .partition
-                .is_some_and(|number| slots.taken_by(number) < self.shares.owned(number))
-        };
-        let owner = self.waiters.next(order, |class| may(class) && owns(class));
+        let is_owed = |class| self.is_owed(class, 0, slots);
+        let owner = self
+            .waiters
+            .next(order, |class| may(class) && is_owed(class));
         owner.or_else(|| self.waiters.next(order, may))
+    }
+
+    /// Whether the partition of `class` has not got its share, even with so `many` slots more.
+    fn is_owed(&self, class: Class, many: usize, slots: &impl Slots) -> bool {
+        class.partition.is_some_and(|number| {
+            slots.taken_by(number) + (many as i64) < self.shares.owned(number)
+        })
     }
 
     /// Returns the order that is in force now.
@@ -177,26 +183,43 @@ impl Hall {
         }
     }
 
-    fn refuses(&mut self, visitor: &Visitor, in_flight: usize, now: Instant) -> Option<Refusal> {
+    fn refuses(&mut self, visitor: &Visitor, slots: &impl Slots, now: Instant) -> Option<Refusal> {
+        let in_flight = slots.in_flight();
         let next_slot = self.drain.time_for(1, in_flight, now);
         if self.waiters.len() >= self.settings.max_queue {
             return Some(Refusal::new(Reason::BulkheadFull, next_slot));
         }
         let left = visitor.deadline?.saturating_duration_since(now);
-        let needed = self.time_needed(visitor.class, in_flight, now);
-        if left.is_zero() || needed.is_some_and(|needed| needed > left) {
+        let needed = self.time_needed(visitor.class, slots, now);
+        let is_too_long = needed.is_some_and(|needed| needed > left);
+        if left.is_zero() || is_too_long && !self.finds_out(in_flight, now) {
             let too_long = needed.map(|needed| needed.saturating_sub(left));
             return Some(Refusal::new(Reason::DeadlineExceeded, too_long));
         }
         None
     }
 
+    /// Whether one who comes is to wait in any case, because nobody knows any more how long it takes.
+    fn finds_out(&mut self, in_flight: usize, now: Instant) -> bool {
+        self.waiters.is_empty() && self.drain.doubt(in_flight, now)
+    }
+
     /// Returns how long one who comes now will wait and then take, if that is known.
-    fn time_needed(&mut self, class: Class, in_flight: usize, now: Instant) -> Option<Duration> {
+    fn time_needed(&mut self, class: Class, slots: &impl Slots, now: Instant) -> Option<Duration> {
         let order = self.order(now);
-        let ahead = self.waiters.ahead_of(class, order);
+        let floor = self.shares.floor(class.priority);
+        let of_its_own = class.partition.map_or(0, |it| self.waiters.len_of(it));
+        let is_owed = self.is_owed(class, of_its_own, slots);
+        let ahead = self.waiters.ahead_of(class, order, |other| {
+            let may = self.shares.floor(other.priority) <= floor;
+            may && (!is_owed || self.is_owed(other, 0, slots))
+        });
+        // More than one has to end where a slot is reserved, or the limit was lowered.
+        let first = (floor + 1 - slots.free()).max(1) as usize;
         // With as many as are in flight it is how long a call takes.
-        self.drain.time_for(ahead + 1 + in_flight, in_flight, now)
+        let in_flight = slots.in_flight();
+        self.drain
+            .time_for(ahead + first + in_flight, in_flight, now)
     }
 
     /// Returns when the one at `at` is to be looked at again.

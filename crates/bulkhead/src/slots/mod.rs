@@ -23,6 +23,8 @@ pub(crate) use shares::Shares;
 pub(crate) use ticket::{Arrival, Ticket};
 pub(crate) use visitor::Visitor;
 
+#[cfg(all(test, not(watertight_loom)))]
+mod deadlines;
 #[cfg(all(test, watertight_loom))]
 mod loom;
 #[cfg(all(test, not(watertight_loom)))]

@@ -333,5 +333,5 @@ fn who_finds_the_queue_full_is_told_when_the_next_slot_comes_free() {
     let (reason, after) = stage.refuses(&Visitor::default());
 
     assert_eq!(reason, Reason::BulkheadFull);
-    assert_eq!(after, None);
+    assert_eq!(after, Some(10 * MS));
 }

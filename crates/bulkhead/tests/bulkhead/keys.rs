@@ -189,6 +189,27 @@ async fn a_key_may_have_a_limit_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_key_alone_may_learn_its_limit() {
+    let counts = Counts::default();
+    let layer = BulkheadLayer::builder("payments", 1)
+        .key(|tenant: &&'static str| Key::of(*tenant))
+        .registry(&Registry::new())
+        .build();
+    let mut service = layer.layer(service_fn(|_: &str| ready(Ok::<_, BoxError>(()))));
+    let handle = layer.handle();
+    assert_ready_ok!(spawn(service.call("a")).poll());
+    let a = handle.key(Key::of("a")).unwrap();
+
+    a.resize(Limit::custom(counting(&counts, 3))).unwrap();
+    handle.set_mode(Mode::Shadow);
+    assert_ready_ok!(spawn(service.call("a")).poll());
+    assert_ready_ok!(spawn(service.call("b")).poll());
+
+    assert_eq!((counts.samples(), a.limit()), (1, 4));
+    assert_eq!(handle.key(Key::of("b")).unwrap().limit(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_done_to_the_layer_is_done_to_all_keys_and_to_new_ones() {
     let mut tenants = tenants(1, |it| it);
     let _a = tenants.start("a");

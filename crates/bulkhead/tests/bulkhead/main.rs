@@ -18,4 +18,5 @@ mod priority;
 mod queue;
 mod readiness;
 mod stage;
+mod storm;
 mod threads;

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready_ok};
 use tower::{BoxError, Layer, Service};
+use watertight_metrics::Registry;
 
 use super::stage::{Worker, builder, builder_here, call, job};
 use crate::stage::SECOND;
@@ -108,7 +109,12 @@ async fn a_call_that_has_not_begun_never_does() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_waits_leaves_the_queue() {
-    let layer = builder_here(1).max_queue(1).max_wait(SECOND).build();
+    let registry = Registry::new();
+    let layer = builder_here(1)
+        .max_queue(1)
+        .max_wait(SECOND)
+        .registry(&registry)
+        .build();
     let (mut service, handle) = (layer.layer(Worker), layer.handle());
     let (release, released) = oneshot::channel::<()>();
 
@@ -124,4 +130,6 @@ async fn a_call_that_waits_leaves_the_queue() {
         tokio::task::yield_now().await;
     }
     assert_ready_ok!(running.poll());
+    let calls = registry.snapshot().instances[0].calls;
+    assert_eq!((calls.success, calls.cancelled), (1, 1));
 }
