@@ -6,11 +6,20 @@ use watertight_core::{BoxError, Context, Mode};
 use crate::call::BulkheadCall;
 use crate::plan::Plan;
 use crate::queue::Class;
-use crate::slots::{Arrival, Permit, Room, Visitor};
+use crate::slots::{Arrival, Permit, Place, Room, Visitor};
 use crate::turn::{Queue, Turn};
 use crate::way::{Held, WayToAll};
 
-/// What becomes of a call that comes.
+/// Takes a slot if there is one, and no more is asked for than that.
+#[inline]
+pub(crate) fn take(plan: Plan, way: &Held, class: Class) -> Option<Place> {
+    if plan.has_total() {
+        return None;
+    }
+    way.compartment.room.take(way.stripe as u32, class)
+}
+
+/// What becomes of a call that cannot simply take a slot.
 pub(crate) enum Admission {
     Admitted(BulkheadCall),
     Waits(Turn),
@@ -19,18 +28,8 @@ pub(crate) enum Admission {
 
 impl Admission {
     /// Asks for a slot, and where all keys together are bounded for one of those, too.
-    #[inline]
+    #[cold]
     pub(crate) fn ask(plan: Plan, way: Held, class: Class) -> Self {
-        if !plan.has_total()
-            && let Some(place) = way.compartment.room.take(way.stripe as u32, class)
-        {
-            return Self::Admitted(BulkheadCall::new(way, place));
-        }
-        Self::ask_at_length(plan, way, class)
-    }
-
-    #[inline(never)]
-    fn ask_at_length(plan: Plan, way: Held, class: Class) -> Self {
         let visitor = Visitor {
             class,
             ..Visitor::default()

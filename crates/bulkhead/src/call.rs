@@ -66,8 +66,8 @@ impl BulkheadCall {
     /// Counts a call and gives its slots back.
     #[inline]
     fn finish(way: &Held, slots: Slots, count: Count) {
+        way.counts.add(count);
         let compartment = &way.compartment;
-        compartment.counts.add(count);
         let place = slots.place(way.stripe as u32);
         compartment.room.leave(place, Instant::now);
         if let Some(place) = slots.place_of_all() {

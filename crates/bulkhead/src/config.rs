@@ -24,22 +24,22 @@ use crate::{Limit, Order};
 pub struct BulkheadConfig {
     /// How many calls may be in flight; where there are keys, of each.
     pub limit: Limit,
-    /// How many calls may wait for a place. 0 turns waiting off. Where there are keys, as many may
-    /// wait for each, and as many for a place in `total`.
+    /// How many calls may wait for a slot. 0 turns waiting off. Where there are keys, as many may
+    /// wait for each, and as many for one of `total`.
     #[cfg_attr(feature = "serde", serde(default))]
     pub max_queue: usize,
-    /// How long a call may wait for a place. It waits no longer than until its deadline in any
+    /// How long a call may wait for a slot. It waits no longer than until its deadline in any
     /// case. 0 where nothing waits, and longer where something may.
     #[cfg_attr(feature = "serde", serde(default, with = "humantime_serde"))]
     pub max_wait: Duration,
     /// Which of the calls that wait is served first.
     #[cfg_attr(feature = "serde", serde(default))]
     pub order: Order,
-    /// The share of the places that only calls of a priority, or of a more important one, may have,
+    /// The share of the slots that only calls of a priority, or of a more important one, may have,
     /// above 0.0. All of them together are below 1.0.
     #[cfg_attr(feature = "serde", serde(default))]
     pub reserve: BTreeMap<Priority, f64>,
-    /// The share of the places that belongs to each partition, above 0.0. With those in `reserve`
+    /// The share of the slots that belongs to each partition, above 0.0. With those in `reserve`
     /// they are at most 1.0. What a partition leaves free is lent to others.
     #[cfg_attr(feature = "serde", serde(default))]
     pub partitions: BTreeMap<String, f64>,

@@ -28,7 +28,7 @@ pub(crate) enum Count {
     Failure,
     Ignored,
     Cancelled,
-    /// Refused for want of a place.
+    /// Refused for want of a slot.
     Full,
     /// Refused after a wait.
     TimedOut,
@@ -85,14 +85,14 @@ impl Counts {
         self.add(Count::of_refusal(reason));
     }
 
-    /// Notes how long a call has waited for its place.
+    /// Notes how long a call has waited for its slot.
     pub(crate) fn waited(&self, time: Duration, now: Instant) {
         self.waits
             .get_or_init(|| Latency::new(now))
             .record(time, now);
     }
 
-    /// Returns how long calls wait for their places, of those that have to.
+    /// Returns how long calls wait for their slots, of those that have to.
     pub(crate) fn waits(&self, now: Instant) -> Option<LatencySnapshot> {
         self.waits.get().map(|waits| waits.snapshot(now))
     }

@@ -100,13 +100,13 @@ pub struct BulkheadBuilder<C = ErrorsAreFailures, N = AtResponse, K = Unkeyed, A
 }
 
 impl<C, N, K, A> BulkheadBuilder<C, N, K, A> {
-    /// Sets how many calls may wait for a place. It needs [`max_wait`](Self::max_wait). Default: 0.
+    /// Sets how many calls may wait for a slot. It needs [`max_wait`](Self::max_wait). Default: 0.
     pub fn max_queue(mut self, calls: usize) -> Self {
         self.config.max_queue = calls;
         self
     }
 
-    /// Sets how long a call may wait for a place. It needs [`max_queue`](Self::max_queue).
+    /// Sets how long a call may wait for a slot. It needs [`max_queue`](Self::max_queue).
     /// Default: 0.
     pub fn max_wait(mut self, time: Duration) -> Self {
         self.config.max_wait = time;
@@ -119,14 +119,14 @@ impl<C, N, K, A> BulkheadBuilder<C, N, K, A> {
         self
     }
 
-    /// Keeps a share of the places for calls of `priority` and of more important ones. Default:
+    /// Keeps a share of the slots for calls of `priority` and of more important ones. Default:
     /// none.
     pub fn reserve(mut self, priority: Priority, share: f64) -> Self {
         self.config.reserve.insert(priority, share);
         self
     }
 
-    /// Gives a share of the places to the partition `name`, to which
+    /// Gives a share of the slots to the partition `name`, to which
     /// [`partition_by`](Self::partition_by) says that a call belongs. Default: none.
     pub fn partition(mut self, name: impl Into<String>, share: f64) -> Self {
         self.config.partitions.insert(name.into(), share);
@@ -177,7 +177,7 @@ impl<C, N, K, A> BulkheadBuilder<C, N, K, A> {
         self.set_classifier(ClassifyFn::new(classify))
     }
 
-    /// Sets when a call is over, and gives its place back. Default: [`AtResponse`].
+    /// Sets when a call is over, and gives its slot back. Default: [`AtResponse`].
     pub fn finish<N2>(self, finish: N2) -> BulkheadBuilder<C, N2, K, A> {
         self.set_finish(finish)
     }
@@ -238,7 +238,7 @@ impl<C, N, K, A> BulkheadBuilder<C, N, K, A> {
         self.with_triage(|others| Partitioned::new(others, partition))
     }
 
-    /// Lets calls pass in any case, such as health checks. They hold no place and are not counted.
+    /// Lets calls pass in any case, such as health checks. They hold no slot and are not counted.
     /// Default: none.
     pub fn bypass<Req, F>(self, bypass: F) -> BulkheadBuilder<C, N, K, Bypassing<A, F, Req>>
     where

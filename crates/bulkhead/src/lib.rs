@@ -56,7 +56,7 @@
 //! let rejection = Rejection::find(&*error).unwrap();
 //! assert_eq!(rejection.reason(), Reason::BulkheadFull);
 //!
-//! // The third gets the place of the first that ends.
+//! // The third gets the slot of the first that ends.
 //! let (first, second, third) = tokio::join!(first, second, third);
 //! assert_eq!((first?, second?, third?), ("paid", "paid", "paid"));
 //! # Ok(())
@@ -67,18 +67,20 @@
 //!
 //! A number is a fixed [`Limit`]. The number that serves best is not easy to know, and changes with
 //! each release and each machine; an adaptive limit finds it out from how calls end and how long
-//! they take. [`Sample`] says which calls it learns from.
+//! they take. [`Limit::adaptive`] is the one to begin with, [`Limit::aimd`], [`Limit::vegas`] and
+//! [`Limit::gradient`] are known from elsewhere, and [`Limit::custom`] takes your own. [`Sample`]
+//! says which calls they learn from.
 //!
 //! # Who comes first
 //!
 //! Calls wait in the order that [`order`](BulkheadBuilder::order) says, and nobody who comes passes
-//! somebody who waits and could have the same place.
+//! somebody who waits and could have the same slot.
 //!
-//! [`reserve`](BulkheadBuilder::reserve) keeps places for important calls. What a call is worth, its
+//! [`reserve`](BulkheadBuilder::reserve) keeps slots for important calls. What a call is worth, its
 //! [`Context`](watertight_core::Context) says, or a closure.
-//! [`partition`](BulkheadBuilder::partition) guarantees a share of the places to a part of the
+//! [`partition`](BulkheadBuilder::partition) guarantees a share of the slots to a part of the
 //! calls, and lends what that leaves free to others: a guarantee may have to wait for one borrowed
-//! place to come back. [`bypass`](BulkheadBuilder::bypass) lets health checks pass.
+//! slot to come back. [`bypass`](BulkheadBuilder::bypass) lets health checks pass.
 //!
 //! A call that cannot be served before its deadline, with so many ahead and at the pace of late, is
 //! refused when it comes.
@@ -91,20 +93,20 @@
 //!
 //! # Order
 //!
-//! Inside retry and the breaker, so that the pause before a retry holds no place, and a refusal by
+//! Inside retry and the breaker, so that the pause before a retry holds no slot, and a refusal by
 //! the breaker costs none. Outside the timeout of each attempt, so that a call that hangs gives its
-//! place back in the end; without one, `limit` calls that hang are the end of all others.
+//! slot back in the end; without one, `limit` calls that hang are the end of all others.
 //!
 //! # Readiness
 //!
-//! [`Bulkhead`] is ready when the inner service is, and holds no place before it is called. A call
+//! [`Bulkhead`] is ready when the inner service is, and holds no slot before it is called. A call
 //! that has to wait leaves the instance that is ready to the next one: it takes a clone along, and
-//! drives it to readiness when it has its place.
+//! drives it to readiness when it has its slot.
 //!
 //! # Cancellation
 //!
-//! A call that is dropped gives its place back, or leaves the queue. A place that was just handed to
-//! it goes to the next. A panic of the inner service gives the place back, and goes on to the
+//! A call that is dropped gives its slot back, or leaves the queue. A slot that was just granted to
+//! it goes to the next. A panic of the inner service gives the slot back, and goes on to the
 //! caller. Lowering a limit never ends a call.
 //!
 //! # Errors
@@ -113,21 +115,21 @@
 //!
 //! | reason | when |
 //! | --- | --- |
-//! | [`BulkheadFull`](watertight_core::Reason::BulkheadFull) | there is neither a place nor one in the queue |
+//! | [`BulkheadFull`](watertight_core::Reason::BulkheadFull) | there is neither a slot nor a place in the queue |
 //! | [`QueueTimeout`](watertight_core::Reason::QueueTimeout) | it has waited for as long as it may |
 //! | [`DeadlineExceeded`](watertight_core::Reason::DeadlineExceeded) | its deadline cannot be met, or has passed while it waited |
 //!
-//! `retry_after` is how long it takes until there is a place, where that is known: once some calls
+//! `retry_after` is how long it takes until there is a slot, where that is known: once some calls
 //! have waited. Errors of the inner service pass untouched.
 //!
 //! # Sharing
 //!
-//! The places belong to the layer: all services that one [`BulkheadLayer`] or its clones make, and
+//! The slots belong to the layer: all services that one [`BulkheadLayer`] or its clones make, and
 //! all clones of those services, share them.
 //!
 //! # Cost
 //!
-//! A call that finds a place allocates nothing, takes no lock and reads no clock, but for an adaptive
+//! A call that finds a slot allocates nothing, takes no lock and reads no clock, but for an adaptive
 //! limit, which times it. One that waits is allocated.
 //!
 //! # Defaults
@@ -152,7 +154,7 @@
 //! [`BulkheadSnapshot`]. Refused calls are one event a second for each reason.
 //!
 //! In [`Mode::Shadow`](watertight_core::Mode::Shadow) nothing waits: a call that would be refused or
-//! have to wait passes at once, without a place, and is counted as refused in shadow.
+//! have to wait passes at once, without a slot, and is counted as refused in shadow.
 
 mod admission;
 mod call;
@@ -182,7 +184,7 @@ pub use config::BulkheadConfig;
 pub use future::ResponseFuture;
 pub use handle::BulkheadHandle;
 pub use layer::{BulkheadBuilder, BulkheadLayer};
-pub use limit::{Aimd, CustomLimit, Gradient, Limit, LimitAlgorithm, Sample, Vegas};
+pub use limit::{Adaptive, Aimd, CustomLimit, Gradient, Limit, LimitAlgorithm, Sample, Vegas};
 pub use order::Order;
 pub use service::Bulkhead;
 pub use snapshot::{BulkheadSnapshot, PartitionSnapshot};

@@ -7,7 +7,7 @@ use watertight_core::{
     AtResponse, BoxError, Classify, ErrorsAreFailures, Finish, KeyBy, Mode, Tracked, Unkeyed,
 };
 
-use crate::admission::Admission;
+use crate::admission::{self, Admission};
 use crate::call::BulkheadCall;
 use crate::layer::Rules;
 use crate::plan::Plan;
@@ -108,10 +108,14 @@ where
             BulkheadCall::unwatched()
         } else {
             let class = self.class(plan, &request);
-            match Admission::ask(plan, self.way(&request), class) {
-                Admission::Admitted(call) => call,
-                Admission::Waits(turn) => return self.wait(turn, request),
-                Admission::Refused(refusal) => return ResponseFuture::refused(refusal),
+            let way = self.way(&request);
+            match admission::take(plan, &way, class) {
+                Some(place) => BulkheadCall::new(way, place),
+                None => match Admission::ask(plan, way, class) {
+                    Admission::Admitted(call) => call,
+                    Admission::Waits(turn) => return self.wait(turn, request),
+                    Admission::Refused(refusal) => return ResponseFuture::refused(refusal),
+                },
             }
         };
         let (classify, finish) = self.rules.of_answers();

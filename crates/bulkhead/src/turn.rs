@@ -66,68 +66,87 @@ impl Turn {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<BulkheadCall, Refusal>> {
-        loop {
-            let mut this = self.as_mut().project();
-            let Some(queue) = this.queue.take() else {
-                return Poll::Pending;
+        while let Some(queue) = self.as_mut().project().queue.take() {
+            let next = match queue.poll(cx) {
+                Step::HasOwn(permit) if self.plan.has_total() => self.as_mut().arrive(permit),
+                step => step,
             };
-            let queue = match queue.poll(cx) {
-                Step::Granted(permit, None) if this.plan.has_total() => {
-                    this.timer.set(None);
-                    let way = WayToAll(Arc::clone(this.way));
-                    this.visitor.since = Some(*this.since);
-                    match Room::arrive(way, this.visitor, Instant::now) {
-                        Arrival::Entered(of_all) => {
-                            return Poll::Ready(Ok(BulkheadCall::of(permit, Some(of_all))));
-                        }
-                        Arrival::Waiting(ticket) => {
-                            *this.queue = Some(Queue::All(permit, ticket));
-                            continue;
-                        }
-                        Arrival::Refused(refusal) => return Poll::Ready(Err(refusal)),
-                    }
-                }
-                Step::Granted(permit, of_all) => {
-                    return Poll::Ready(Ok(BulkheadCall::of(permit, of_all)));
+            match next {
+                Step::HasOwn(permit) => return Poll::Ready(Ok(BulkheadCall::of(permit, None))),
+                Step::HasBoth(permit, of_all) => {
+                    return Poll::Ready(Ok(BulkheadCall::of(permit, Some(of_all))));
                 }
                 Step::Refused(refusal) => return Poll::Ready(Err(refusal)),
-                Step::Waits(queue) => this.queue.insert(queue),
-            };
-            let Some(at) = queue.expires_at() else {
-                return Poll::Pending;
-            };
-            if this.timer.is_none() {
-                this.timer.set(Some(sleep_until(at)));
-            }
-            if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-                ready!(timer.poll(cx));
-            }
-            this.timer.set(None);
-            if let Some(refusal) = queue.expire(Instant::now()) {
-                *this.queue = None;
-                return Poll::Ready(Err(refusal));
+                Step::Moved(queue) => *self.as_mut().project().queue = Some(queue),
+                Step::Waits(queue) => {
+                    *self.as_mut().project().queue = Some(queue);
+                    if let Some(refusal) = ready!(self.as_mut().poll_time(cx)) {
+                        return Poll::Ready(Err(refusal));
+                    }
+                }
             }
         }
+        Poll::Pending
+    }
+
+    /// Goes on to the room of all keys, with a slot of its own.
+    fn arrive(self: Pin<&mut Self>, permit: Permit<Held>) -> Step {
+        let mut this = self.project();
+        this.timer.set(None);
+        this.visitor.since = Some(*this.since);
+        let way = WayToAll(Arc::clone(this.way));
+        match Room::arrive(way, this.visitor, Instant::now) {
+            Arrival::Entered(of_all) => Step::HasBoth(permit, of_all),
+            Arrival::Waiting(ticket) => Step::Moved(Queue::All(permit, ticket)),
+            Arrival::Refused(refusal) => Step::Refused(refusal),
+        }
+    }
+
+    /// Waits until it is time to look at the queue again, and returns the refusal of a call that has
+    /// waited for too long.
+    fn poll_time(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Refusal>> {
+        let mut this = self.project();
+        let Some(queue) = this.queue else {
+            return Poll::Pending;
+        };
+        let Some(at) = queue.expires_at() else {
+            return Poll::Pending;
+        };
+        if this.timer.is_none() {
+            this.timer.set(Some(sleep_until(at)));
+        }
+        if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+            ready!(timer.poll(cx));
+        }
+        this.timer.set(None);
+        let refusal = queue.expire(Instant::now());
+        if refusal.is_some() {
+            *this.queue = None;
+        }
+        Poll::Ready(refusal)
     }
 }
 
 /// What came of asking a queue.
 enum Step {
-    Granted(Permit<Held>, Option<Permit<WayToAll>>),
+    HasOwn(Permit<Held>),
+    HasBoth(Permit<Held>, Permit<WayToAll>),
     Refused(Refusal),
     Waits(Queue),
+    /// It is in another queue, which has not been asked yet.
+    Moved(Queue),
 }
 
 impl Queue {
     fn poll(self, cx: &mut Context<'_>) -> Step {
         match self {
             Self::Own(mut ticket) => match ticket.poll(cx) {
-                Poll::Ready(Ok(permit)) => Step::Granted(permit, None),
+                Poll::Ready(Ok(permit)) => Step::HasOwn(permit),
                 Poll::Ready(Err(refusal)) => Step::Refused(refusal),
                 Poll::Pending => Step::Waits(Self::Own(ticket)),
             },
             Self::All(permit, mut ticket) => match ticket.poll(cx) {
-                Poll::Ready(Ok(of_all)) => Step::Granted(permit, Some(of_all)),
+                Poll::Ready(Ok(of_all)) => Step::HasBoth(permit, of_all),
                 Poll::Ready(Err(refusal)) => Step::Refused(refusal),
                 Poll::Pending => Step::Waits(Self::All(permit, ticket)),
             },

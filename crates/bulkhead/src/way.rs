@@ -4,6 +4,7 @@ use tokio::time::Instant;
 use watertight_core::{Entry, Padded, stripe_count, thread_number};
 
 use crate::compartment::Compartment;
+use crate::counts::Counts;
 use crate::slots::{Entrance, Room};
 
 /// A call's way to its compartment: the stripe of the thread that made it, or where there are keys
@@ -14,6 +15,8 @@ pub(crate) type Held = Arc<Padded<Way>>;
 #[derive(Debug)]
 pub(crate) struct Way {
     pub(crate) compartment: Arc<Compartment>,
+    /// Those of the compartment, one step nearer.
+    pub(crate) counts: Arc<Counts>,
     pub(crate) stripe: usize,
 }
 
@@ -21,6 +24,7 @@ impl Way {
     pub(crate) fn new(compartment: &Arc<Compartment>, stripe: usize) -> Self {
         Self {
             compartment: Arc::clone(compartment),
+            counts: Arc::clone(&compartment.counts),
             stripe,
         }
     }

@@ -48,7 +48,7 @@ pub struct InstanceSnapshot {
     /// Which share of what it has is in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub utilization: Option<f64>,
-    /// How long calls wait for a place of late, of those that have to.
+    /// How long calls wait until they are let in, of late and of those that have to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_wait: Option<LatencySnapshot>,
     /// After what time it ends a call now.

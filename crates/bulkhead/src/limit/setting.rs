@@ -3,11 +3,12 @@ use std::sync::Arc;
 
 use watertight_core::ConfigError;
 
+use super::adaptive::AdaptiveLimit;
 use super::aimd::AimdLimit;
 use super::gradient::GradientLimit;
 use super::learned::{Learned, at_least_one};
 use super::vegas::VegasLimit;
-use crate::{Aimd, Gradient, LimitAlgorithm, Vegas};
+use crate::{Adaptive, Aimd, Gradient, LimitAlgorithm, Sample, Vegas};
 
 /// How many calls may be in flight: a number, or an algorithm that finds it out.
 ///
@@ -27,6 +28,8 @@ use crate::{Aimd, Gradient, LimitAlgorithm, Vegas};
 pub enum Limit {
     /// So many, at least 1.
     Fixed(usize),
+    /// As many as keep the service busy, and not many more.
+    Adaptive(Adaptive),
     /// As many as go without drops.
     Aimd(Aimd),
     /// As many as hardly wait, measured by the fastest call.
@@ -39,6 +42,12 @@ pub enum Limit {
 }
 
 impl Limit {
+    /// Makes an [`Adaptive`] limit with its defaults: the one to begin with.
+    #[must_use]
+    pub fn adaptive() -> Self {
+        Self::Adaptive(Adaptive::default())
+    }
+
     /// Makes an [`Aimd`] limit with its defaults.
     #[must_use]
     pub fn aimd() -> Self {
@@ -66,11 +75,12 @@ impl Limit {
         Self::Custom(CustomLimit(Arc::new(move || Box::new(make()))))
     }
 
-    /// Returns the limit to begin with.
+    /// Returns the limit to begin with. That of an [`Adaptive`] one is its first probe's.
     #[must_use]
     pub fn initial(&self) -> usize {
         match self {
             Self::Fixed(limit) => *limit,
+            Self::Adaptive(adaptive) => adaptive.first_level(),
             Self::Aimd(aimd) => aimd.initial,
             Self::Vegas(vegas) => vegas.initial,
             Self::Gradient(gradient) => gradient.initial,
@@ -87,6 +97,7 @@ impl Limit {
         match self {
             Self::Fixed(0) => Err(ConfigError::new("limit", 0, "at least 1")),
             Self::Fixed(_) | Self::Custom(_) => Ok(()),
+            Self::Adaptive(adaptive) => adaptive.validate(),
             Self::Aimd(aimd) => aimd.validate(),
             Self::Vegas(vegas) => vegas.validate(),
             Self::Gradient(gradient) => gradient.validate(),
@@ -95,15 +106,35 @@ impl Limit {
 
     /// Sets the algorithm to work, if there is one.
     pub(crate) fn learned(&self) -> Option<Learned> {
-        let algorithm: Box<dyn LimitAlgorithm> = match self {
-            Self::Fixed(_) => return None,
+        match self {
+            Self::Fixed(_) => None,
+            _ => Some(Learned::new(self.algorithm(rand::random()))),
+        }
+    }
+
+    /// Makes the algorithm. What it draws repeats with the seed.
+    pub(super) fn algorithm(&self, seed: u64) -> Box<dyn LimitAlgorithm> {
+        match self {
+            Self::Fixed(limit) => Box::new(FixedLimit(*limit)),
+            Self::Adaptive(adaptive) => Box::new(AdaptiveLimit::new(adaptive.clone())),
             Self::Aimd(aimd) => Box::new(AimdLimit::new(aimd.clone())),
-            Self::Vegas(vegas) => Box::new(VegasLimit::new(vegas.clone(), rand::random())),
+            Self::Vegas(vegas) => Box::new(VegasLimit::new(vegas.clone(), seed)),
             Self::Gradient(gradient) => Box::new(GradientLimit::new(gradient.clone())),
             Self::Custom(custom) => custom.make(),
-        };
-        Some(Learned::new(algorithm))
+        }
     }
+}
+
+/// An algorithm that learns nothing.
+#[derive(Debug)]
+struct FixedLimit(usize);
+
+impl LimitAlgorithm for FixedLimit {
+    fn limit(&self) -> usize {
+        self.0
+    }
+
+    fn sample(&mut self, _: &Sample) {}
 }
 
 /// The number in front of a bulkhead is mostly a literal, and that is an `i32`. A negative one is
@@ -117,6 +148,12 @@ impl From<i32> for Limit {
 impl From<usize> for Limit {
     fn from(limit: usize) -> Self {
         Self::Fixed(limit)
+    }
+}
+
+impl From<Adaptive> for Limit {
+    fn from(settings: Adaptive) -> Self {
+        Self::Adaptive(settings)
     }
 }
 
@@ -175,6 +212,7 @@ mod tests {
     fn the_defaults_are_allowed() {
         for limit in [
             Limit::from(1),
+            Limit::adaptive(),
             Limit::aimd(),
             Limit::vegas(),
             Limit::gradient(),
@@ -219,6 +257,7 @@ mod tests {
     fn reads_what_it_writes_and_fills_in_what_is_missing() {
         for (text, expected) in [
             (r#"{"fixed": 50}"#, Limit::from(50)),
+            (r#"{"adaptive": {}}"#, Limit::adaptive()),
             (r#"{"vegas": {}}"#, Limit::vegas()),
             (
                 r#"{"aimd": {"timeout": "3s"}}"#,

@@ -66,10 +66,19 @@ fn a_bulkhead_with_keys_keeps_the_contract() {
 }
 
 #[test]
-fn an_adaptive_bulkhead_keeps_the_contract() {
-    Contract::new(|| builder(Limit::aimd()).build())
-        .refuses_after(20, Answer::Pending)
-        .check();
+fn bulkheads_that_learn_keep_the_contract() {
+    for (limit, first) in [
+        // It begins with a probe, at half of 20.
+        (Limit::adaptive(), 10),
+        (Limit::aimd(), 20),
+        (Limit::vegas(), 20),
+        (Limit::gradient(), 20),
+    ] {
+        assert_eq!(limit.initial(), first);
+        Contract::new(move || builder(limit.clone()).build())
+            .refuses_after(first, Answer::Pending)
+            .check();
+    }
 }
 
 #[test]

@@ -17,3 +17,4 @@ mod priority;
 mod queue;
 mod readiness;
 mod stage;
+mod threads;
