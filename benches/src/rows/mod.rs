@@ -1,6 +1,7 @@
 //! The rows, a file for each family.
 
 mod breaker;
+mod bulkhead;
 mod core;
 mod floor;
 mod hedge;
@@ -19,6 +20,7 @@ pub fn families() -> Vec<Family> {
         retry::family(),
         hedge::family(),
         timeout::family(),
+        bulkhead::family(),
     ]
 }
 

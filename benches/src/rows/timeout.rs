@@ -48,5 +48,7 @@ fn fixed() -> TimeoutBuilder {
 }
 
 fn adaptive() -> TimeoutBuilder<Learnt> {
-    TimeoutLayer::adaptive("search").registry(&Registry::new())
+    // Otherwise a busy machine that lets a thread wait for long cuts its call off.
+    let builder = TimeoutLayer::adaptive("search").min(LIMIT);
+    builder.registry(&Registry::new())
 }
