@@ -8,7 +8,7 @@ pub use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 #[cfg(feature = "breaker")]
 pub use watertight_breaker::BreakerLayer;
 #[cfg(feature = "bulkhead")]
-pub use watertight_bulkhead::BulkheadLayer;
+pub use watertight_bulkhead::{BulkheadLayer, IsolateLayer};
 #[cfg(feature = "hedge")]
 pub use watertight_hedge::HedgeLayer;
 #[cfg(feature = "http")]
