@@ -123,7 +123,8 @@ async fn failures_and_deadlines_and_callers_that_go_away_say_nothing() {
 
     backend.takes.set(MS);
     backend.error.set(Some("broken"));
-    calls(&mut service, 500).await;
+    // Enough to take the place of all that was known.
+    calls(&mut service, 5_000).await;
 
     backend.takes.set(Duration::from_secs(86_400));
     backend.error.set(None);

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, service_fn};
-use watertight_core::{Context, Reason, Rejection};
+use watertight_core::{Context, Hops, Reason, Rejection};
 use watertight_http::HttpExt;
 use watertight_metrics::Registry;
 use watertight_timeout::{DeadlineLayer, PropagateDeadlineLayer};
@@ -162,4 +162,24 @@ async fn a_client_that_is_told_nothing_else_gets_a_chain_that_begins_here() {
     assert!(answer.is_ok());
     let expected = ("orders", 57 * S, "gateway=3000".to_owned());
     assert_eq!(journal.read()[1], expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_of_the_hops_unless_asked_for() {
+    let outbound = PropagateDeadlineLayer::builder("next")
+        .http()
+        .registry(&Registry::new())
+        .build();
+    let next = outbound.layer(service_fn(|request: Request<Body>| async move {
+        Ok::<_, BoxError>(request.headers().contains_key("x-deadline-chain"))
+    }));
+    let context = Context {
+        deadline: Some(Instant::now() + S),
+        hops: Some(Hops::arrived("orders".into(), None, Instant::now())),
+        ..Context::default()
+    };
+
+    let told = context.scope(next.oneshot(request(&[]))).await;
+
+    assert!(!told.unwrap());
 }
