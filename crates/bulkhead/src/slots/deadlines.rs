@@ -8,6 +8,7 @@ use super::permit::Place;
 use super::stage::{MS, Stage, of, settings, stage};
 use super::ticket::Standing;
 use super::{RoomSettings, Visitor};
+use crate::Order;
 use crate::queue::Class;
 
 /// One slot, which came free every 10 s for as long as somebody waited.
@@ -163,4 +164,29 @@ fn under_a_lowered_limit_more_than_one_has_to_end_first() {
     let too_short = within(&stage, Visitor::default(), 75 * MS);
     assert_eq!(stage.refuses(&too_short).0, Reason::DeadlineExceeded);
     stage.waits(&within(&stage, Visitor::default(), 85 * MS));
+}
+
+#[test]
+fn only_those_are_ahead_who_are_served_first() {
+    for (order, waits) in [
+        (Order::Fifo, [false, false]),
+        (Order::Priority, [true, false]),
+        (Order::Lifo, [true, true]),
+    ] {
+        let mut stage = stage(RoomSettings {
+            order,
+            ..settings(2, 50)
+        });
+        let normal = of(Priority::Normal);
+        let mut places = vec![stage.enters(&normal), stage.enters(&normal)];
+        learn(&mut stage, &mut places, &normal);
+        let _others: Vec<_> = (0..30).map(|_| stage.waits(&normal)).collect();
+
+        for (priority, waits) in [Priority::High, Priority::Low].into_iter().zip(waits) {
+            let in_time = within(&stage, of(priority), 31 * MS);
+            let standing = stage.visit(&in_time);
+            let has_to_wait = matches!(standing, Standing::Waiting { .. });
+            assert_eq!(has_to_wait, waits, "{order:?} {priority:?}");
+        }
+    }
 }
