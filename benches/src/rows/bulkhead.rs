@@ -61,7 +61,8 @@ fn ours() -> Vec<Row> {
         })
         .within(FIXED),
         Row::success("watertight bulkhead, by partition", || {
-            let shares = builder(LARGE).partition("web", 0.5);
+            let shares = builder(LARGE).max_queue(100).partition("web", 0.5);
+            let shares = shares.max_wait(Duration::from_secs(1));
             shares.partition_by(|_: &u64| Some("web")).build()
         }),
         Row::success("watertight bulkhead, by key", || {

@@ -41,7 +41,7 @@ pub struct BulkheadConfig {
     pub reserve: BTreeMap<Priority, f64>,
     /// The share of the slots that belongs to each partition, above 0.0. With those in `reserve`
     /// they are at most 1.0. What a partition leaves free is lent to others, and what comes free
-    /// goes to an owner who waits for it. So with a `max_queue` of 0, nothing is guaranteed.
+    /// goes to an owner who waits for it: they need a `max_queue` of at least 1.
     #[cfg_attr(feature = "serde", serde(default))]
     pub partitions: BTreeMap<String, f64>,
     /// How many calls may be in flight for all keys together, at least 1 if set.
@@ -118,6 +118,10 @@ impl BulkheadConfig {
         })?;
         check(self.max_queue > 0 || self.max_wait.is_zero(), || {
             let allowed = "at least 1 where `max_wait` is longer than 0 s";
+            ConfigError::new("max_queue", self.max_queue, allowed)
+        })?;
+        check(self.max_queue > 0 || self.partitions.is_empty(), || {
+            let allowed = "at least 1 with partitions: a slot that is lent goes back to who waits";
             ConfigError::new("max_queue", self.max_queue, allowed)
         })
     }
@@ -203,9 +207,13 @@ mod tests {
 
     #[test]
     fn every_field_is_checked() {
-        let share = |share| BTreeMap::from([("web".to_owned(), share)]);
+        fn share(config: &mut BulkheadConfig, share: f64) {
+            config.max_queue = 1;
+            config.max_wait = Duration::from_secs(1);
+            config.partitions.insert("web".to_owned(), share);
+        }
         type Change<'a> = &'a dyn Fn(&mut BulkheadConfig);
-        let changes: [(&str, Change<'_>); 11] = [
+        let changes: [(&str, Change<'_>); 12] = [
             ("limit", &|config| config.limit = Limit::Fixed(0)),
             ("max_wait", &|config| config.max_queue = 1),
             ("max_queue", &|config| {
@@ -217,11 +225,14 @@ mod tests {
             ("reserve", &|config| {
                 config.reserve.insert(Priority::High, 1.0);
             }),
-            ("partitions", &|config| config.partitions = share(0.0)),
-            ("partitions", &|config| config.partitions = share(1.1)),
+            ("partitions", &|config| share(config, 0.0)),
+            ("partitions", &|config| share(config, 1.1)),
+            ("max_queue", &|config| {
+                config.partitions.insert("web".to_owned(), 0.5);
+            }),
             ("partitions", &|config| {
                 config.reserve.insert(Priority::High, 0.3);
-                config.partitions = share(0.8);
+                share(config, 0.8);
             }),
             ("total", &|config| config.total = Some(0)),
             ("max_keys", &|config| config.max_keys = 0),
@@ -241,6 +252,8 @@ mod tests {
     fn ten_tenths_are_a_whole() {
         let partitions = (0..10).map(|n| (n.to_string(), 0.1)).collect();
         let config = BulkheadConfig {
+            max_queue: 1,
+            max_wait: Duration::from_secs(1),
             partitions,
             ..BulkheadConfig::new(50)
         };

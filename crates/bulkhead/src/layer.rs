@@ -129,8 +129,8 @@ impl<C, N, K, A> BulkheadBuilder<C, N, K, A> {
     /// Gives a share of the slots to the partition `name`, to which
     /// [`partition_by`](Self::partition_by) says that a call belongs. Default: none.
     ///
-    /// The share is kept by the [queue](Self::max_queue): a slot that was lent goes back to the
-    /// owner who waits for one. Where nobody waits, what comes free is whose who comes next.
+    /// It needs a [queue](Self::max_queue), which keeps the share: a slot that was lent goes back to
+    /// the owner who waits for one.
     pub fn partition(mut self, name: impl Into<String>, share: f64) -> Self {
         self.config.partitions.insert(name.into(), share);
         self

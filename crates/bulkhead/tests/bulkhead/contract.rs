@@ -43,13 +43,15 @@ fn a_bulkhead_with_shares_keeps_the_contract() {
     Contract::new(|| {
         builder(10)
             .order(Order::Priority)
+            .max_queue(1)
+            .max_wait(Duration::from_secs(7200))
             .reserve(Priority::Critical, 0.2)
             .partition("all", 0.5)
             .partition_by(|_: &Request| Some("all"))
             .bypass(|_: &Request| false)
             .build()
     })
-    .refuses_after(8, Answer::Pending)
+    .refuses_after(9, Answer::Pending)
     .check();
 }
 

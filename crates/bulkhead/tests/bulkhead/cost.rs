@@ -39,6 +39,8 @@ fn a_call_that_finds_a_slot_allocates_nothing_and_makes_no_timer() {
     let plain = builder(50).max_queue(10).max_wait(SECOND).build();
     assert_eq!(allocations(plain.layer(inner)), 0);
     let shared = builder(50)
+        .max_queue(10)
+        .max_wait(SECOND)
         .reserve(Priority::Critical, 0.1)
         .partition("web", 0.5)
         .partition_by(|_: &u64| Some("web"))

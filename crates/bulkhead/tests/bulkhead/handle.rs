@@ -136,11 +136,15 @@ async fn a_new_config_is_in_force_while_calls_are_in_flight() {
 #[tokio::test(start_paused = true)]
 async fn partitions_may_come_and_go_while_their_calls_are_in_flight() {
     let mut stage = stage(4, |it| {
-        it.partition("a", 0.5)
+        it.max_queue(1)
+            .max_wait(SECOND)
+            .partition("a", 0.5)
             .partition_by(|request: &&'static str| Some(*request))
     });
     let a = stage.start("a");
     let config = |name: &str| BulkheadConfig {
+        max_queue: 1,
+        max_wait: SECOND,
         partitions: [(name.to_owned(), 0.25)].into(),
         ..BulkheadConfig::new(4)
     };
@@ -165,12 +169,15 @@ async fn a_new_config_may_bring_what_there_was_not() {
     stage.start("web").succeeds();
 
     let config = BulkheadConfig {
+        max_queue: 1,
+        max_wait: SECOND,
         partitions: [("web".to_owned(), 0.5)].into(),
         total: Some(2),
         ..BulkheadConfig::new(9)
     };
     stage.bulkhead.reconfigure(config.clone()).unwrap();
     let _running = [stage.start("web"), stage.start("web")];
+    let _waiting = stage.wait("web");
     stage.finds_it_full("web");
     assert_eq!(stage.bulkhead.partition("web").unwrap().in_flight, 2);
 

@@ -225,6 +225,8 @@ async fn what_is_done_to_the_layer_is_done_to_all_keys_and_to_new_ones() {
 #[tokio::test(start_paused = true)]
 async fn partitions_have_one_number_in_all_rooms() {
     let layer = BulkheadLayer::builder("payments", 4)
+        .max_queue(1)
+        .max_wait(SECOND)
         .partition("b", 0.5)
         .partition_by(|(_, partition): &(&str, &'static str)| Some(*partition))
         .key(|(tenant, _): &(&'static str, &str)| Key::of(*tenant))
@@ -235,6 +237,8 @@ async fn partitions_have_one_number_in_all_rooms() {
     }));
     let _old = service.call(("old", "b"));
     let config = |partitions: &[&str]| BulkheadConfig {
+        max_queue: 1,
+        max_wait: SECOND,
         partitions: partitions
             .iter()
             .map(|it| ((*it).to_owned(), 0.5))

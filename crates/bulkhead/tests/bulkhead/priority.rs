@@ -101,7 +101,9 @@ fn partition(request: &&'static str) -> Option<&'static str> {
 #[tokio::test(start_paused = true)]
 async fn a_partition_borrows_what_others_leave_free() {
     let mut stage = stage(4, |it| {
-        it.partition("web", 0.5)
+        it.max_queue(1)
+            .max_wait(SECOND)
+            .partition("web", 0.5)
             .partition("batch", 0.5)
             .partition_by(partition)
     });
@@ -110,8 +112,9 @@ async fn a_partition_borrows_what_others_leave_free() {
 
     let web = stage.bulkhead.partition("web").unwrap();
     assert_eq!((web.slots, web.in_flight), (2, 4));
-    stage.finds_it_full("batch-1");
-    drop(running);
+    let waiting = stage.wait("batch-1");
+    stage.finds_it_full("batch-2");
+    drop((waiting, running));
     assert_eq!(stage.bulkhead.partition("web").unwrap().in_flight, 0);
 }
 
@@ -144,11 +147,17 @@ async fn what_was_lent_goes_back_to_the_owner_first() {
 
 #[tokio::test(start_paused = true)]
 async fn a_partition_that_nobody_has_heard_of_is_none() {
-    let mut stage = stage(2, |it| it.partition("web", 0.5).partition_by(partition));
+    let mut stage = stage(2, |it| {
+        it.max_queue(1)
+            .max_wait(SECOND)
+            .partition("web", 0.5)
+            .partition_by(partition)
+    });
 
     let _running = [stage.start("mobile-1"), stage.start("nothing")];
+    let _waiting = stage.wait("mobile-2");
 
-    stage.finds_it_full("web-1");
+    stage.finds_it_full("nothing");
     assert!(stage.bulkhead.partition("mobile").is_none());
     assert_eq!(stage.bulkhead.partition("web").unwrap().in_flight, 0);
 }
@@ -174,15 +183,18 @@ async fn how_a_call_is_treated_may_be_said_by_a_type() {
         }
     }
     let mut stage = stage(2, |it| {
-        it.reserve(Priority::Critical, 0.1)
+        it.max_queue(1)
+            .max_wait(SECOND)
+            .reserve(Priority::Critical, 0.1)
             .partition("NORMAL", 0.5)
             .triage(Tier)
     });
 
     let normal = stage.start("normal");
+    let waiting = stage.wait("normal");
     assert_eq!(stage.refusal("normal").reason(), Reason::BulkheadFull);
     assert_eq!(stage.bulkhead.partition("NORMAL").unwrap().in_flight, 1);
     let _critical = stage.start("critical");
     let _health = stage.start("health");
-    drop(normal);
+    drop((waiting, normal));
 }

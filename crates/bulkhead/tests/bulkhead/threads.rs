@@ -82,8 +82,6 @@ fn no_more_calls_are_in_flight_than_may_be_and_none_is_lost() {
         let backend = Backend::default();
         let layer = BulkheadLayer::builder("storm", limit)
             .reserve(Priority::Critical, 0.2)
-            .partition("web", 0.3)
-            .partition_by(|key: &u64| (*key == 1).then_some("web"))
             .registry(&registry)
             .build();
 
@@ -99,7 +97,6 @@ fn no_more_calls_are_in_flight_than_may_be_and_none_is_lost() {
         assert!(backend.most.load(Ordering::SeqCst) <= limit as usize);
         let handle = layer.handle();
         assert_eq!(handle.in_flight(), 0);
-        assert_eq!(handle.partition("web").unwrap().in_flight, 0);
         let calls = registry.snapshot().instances[0].calls;
         let counted: u64 = calls.named().iter().map(|(_, count)| count).sum();
         assert_eq!(counted, 2 * THREADS * CALLS);
