@@ -2,7 +2,7 @@
 //!
 //! | binary | shows |
 //! | --- | --- |
-//! | `watertight-benches` | nanoseconds a call and how two threads scale; with `--row`, one row alone, for a profiler |
+//! | `watertight-benches` | nanoseconds a call and how two threads scale; with `--workers`, how two workers of one runtime do; with `--row`, one row alone, for a profiler |
 //! | `allocations` | heap allocations and bytes a call |
 //!
 //! `cargo xtask bench` runs both and adds exact counts: instructions, locked instructions and clock
@@ -40,5 +40,5 @@ pub use quartiles::Quartiles;
 pub use row::{Family, Limits, Path, Row, Wraps};
 pub use subject::{Subject, runtime};
 pub use table::Table;
-pub use threads::{Scaling, scaling};
+pub use threads::{Scaling, Threads, scaling};
 pub use turns::{Turn, Turns};

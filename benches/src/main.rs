@@ -5,8 +5,8 @@ mod report;
 use std::error::Error;
 
 use clap::Parser;
-use report::{Figures, Report};
-use subjects::{Path, Turns, rows, runtime, scaling};
+use report::{Figures, Report, ReportOfWorkers};
+use subjects::{Family, Path, Row, Threads, Turns, rows, runtime, scaling};
 
 /// Prints what our layers and their peers cost.
 #[derive(Debug, Parser)]
@@ -19,6 +19,9 @@ struct Args {
     /// How many good slices of one and of two threads to wait for.
     #[arg(long, default_value_t = 21)]
     slices: usize,
+    /// Measure how two workers of one runtime scale, and nothing else.
+    #[arg(long)]
+    workers: bool,
     /// List the rows, with tabs between: path, name, and the most allocations, locked instructions
     /// and clock reads that a call may cost.
     #[arg(long)]
@@ -29,6 +32,9 @@ struct Args {
     /// How many calls that row makes.
     #[arg(long, requires = "row")]
     calls: Option<u64>,
+    /// Its inner service is pending once.
+    #[arg(long, requires = "row")]
+    pending: bool,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -38,7 +44,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     } else if let (Some(name), Some(calls)) = (&args.row, args.calls) {
         let row =
             rows::find(name).ok_or_else(|| format!("there is no row `{name}`: see --list"))?;
-        runtime().block_on(row.ready().run(calls));
+        let mut subject = if args.pending {
+            row.pending()
+        } else {
+            row.ready()
+        };
+        runtime().block_on(subject.run(calls));
+    } else if args.workers {
+        measure_workers(&args);
     } else {
         measure(&args);
     }
@@ -61,11 +74,17 @@ fn list() {
     }
 }
 
-fn measure(args: &Args) {
+/// Returns the families with the rows that are asked for.
+fn families(args: &Args) -> Vec<Family> {
     let mut families = rows::families();
     if let Some(filter) = &args.filter {
         families.iter_mut().for_each(|family| family.keep(filter));
     }
+    families
+}
+
+fn measure(args: &Args) {
+    let families = families(args);
     let rows: Vec<_> = families.iter().flat_map(|family| &family.rows).collect();
 
     eprintln!("{} rounds of {} rows ..", args.rounds, rows.len());
@@ -75,7 +94,7 @@ fn measure(args: &Args) {
     }
     eprintln!("two threads ..");
     let scalings = rows.iter().map(|row| match row.path() {
-        Path::Success => scaling(row, args.slices),
+        Path::Success => scaling(&*row.ready(), Threads::Apart, args.slices),
         Path::Refusal => None,
     });
 
@@ -91,6 +110,18 @@ fn measure(args: &Args) {
     for family in &families {
         let figures: Vec<_> = figures.by_ref().take(family.rows.len()).collect();
         report.add(family, &figures);
+    }
+    print!("{report}");
+}
+
+fn measure_workers(args: &Args) {
+    let families = families(args);
+    let rows = families.iter().flat_map(|family| &family.rows);
+    let mut report = ReportOfWorkers::new();
+    for row in rows.filter(|row| row.path() == Path::Success) {
+        let [ready, pending] = [Row::ready, Row::pending]
+            .map(|subject| scaling(&*subject(row), Threads::Workers, args.slices));
+        report.add(row, ready, pending);
     }
     print!("{report}");
 }

@@ -50,18 +50,15 @@ impl Report {
 
     fn success(&mut self, row: &Row, figures: &Figures<'_>, peer: Option<Figures<'_>>) {
         let over = figures.ready.over();
-        let threads = figures.scaling;
-        self.success.row([
+        let cells = [
             row.name().to_owned(),
             median(over),
             range(over),
             times(over, peer.and_then(|peer| peer.ready.over())),
             median(figures.pending.over()),
-            cell(threads.map(|threads| format!("{:.1}", threads.one / 1e6))),
-            cell(threads.map(|threads| format!("{:.1}", threads.two / 1e6))),
-            cell(threads.map(|threads| format!("{:.2}", threads.ratio()))),
-            cell(threads.map(|threads| threads.good.to_string())),
-        ]);
+        ];
+        let cells = cells.into_iter().chain(scaled(figures.scaling));
+        self.success.row(cells);
     }
 
     fn refusal(&mut self, row: &Row, figures: &Figures<'_>, peer: Option<Figures<'_>>) {
@@ -89,6 +86,51 @@ impl fmt::Display for Report {
             self.success, self.refusal
         )
     }
+}
+
+/// A table of the calls that two workers of one runtime make.
+#[derive(Debug)]
+pub(crate) struct ReportOfWorkers(Table);
+
+impl ReportOfWorkers {
+    pub(crate) fn new() -> Self {
+        Self(Table::new([
+            "workers of one runtime",
+            "1 worker M/s",
+            "2 workers M/s",
+            "scaling",
+            "good",
+            "pend 1 M/s",
+            "pend 2 M/s",
+            "scaling",
+            "good",
+        ]))
+    }
+
+    /// Adds `row`, with what was measured where it is ready at once and where it is pending once.
+    pub(crate) fn add(&mut self, row: &Row, ready: Option<Scaling>, pending: Option<Scaling>) {
+        let cells = scaled(ready).into_iter().chain(scaled(pending));
+        self.0.row([row.name().to_owned()].into_iter().chain(cells));
+    }
+}
+
+impl fmt::Display for ReportOfWorkers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "\n{}\n`pend` is where the inner service is pending once.\n",
+            self.0
+        )
+    }
+}
+
+fn scaled(scaling: Option<Scaling>) -> [String; 4] {
+    [
+        cell(scaling.map(|it| format!("{:.1}", it.one / 1e6))),
+        cell(scaling.map(|it| format!("{:.1}", it.two / 1e6))),
+        cell(scaling.map(|it| format!("{:.2}", it.ratio()))),
+        cell(scaling.map(|it| it.good.to_string())),
+    ]
 }
 
 fn median(quartiles: Option<Quartiles>) -> String {

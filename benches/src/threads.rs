@@ -1,12 +1,14 @@
 use std::fs;
 use std::hint::spin_loop;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
+use tokio::runtime::Builder;
 use tokio::time::Instant;
 
-use crate::{Quartiles, Row, Subject, runtime};
+use crate::{Quartiles, Subject, runtime};
 
 /// How long the threads run at a time: less than a scheduler leaves a thread alone, so that some
 /// slices of a busy machine are good.
@@ -25,12 +27,21 @@ const TRIES: usize = 15;
 /// How many calls a thread makes between two looks at the clock.
 const STRIDE: u64 = 64;
 
+/// What the threads run on that make the calls.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Threads {
+    /// Each has a runtime of its own.
+    Apart,
+    /// They are the workers of one runtime.
+    Workers,
+}
+
 /// How many calls one thread makes, and how many two make together, of one layer.
 #[derive(Clone, Copy, Debug)]
 pub struct Scaling {
     /// Calls a second of one thread.
     pub one: f64,
-    /// Calls a second of two threads, each with a runtime of its own and a clone of the service.
+    /// Calls a second of two threads, each with a clone of the service.
     pub two: f64,
     /// In how many slices all threads ran all the time: the fewer of the two.
     pub good: usize,
@@ -44,16 +55,15 @@ impl Scaling {
     }
 }
 
-/// Measures how `row` scales to two threads, until `enough` slices of each are good. Returns `None`
-/// if none is, on a machine that has no two processors to spare.
+/// Measures how the calls of `subject` scale to two threads, until `enough` slices of each are
+/// good. Returns `None` if none is, on a machine that has no two processors to spare.
 #[must_use]
-pub fn scaling(row: &Row, enough: usize) -> Option<Scaling> {
-    let subject = row.ready();
+pub fn scaling(subject: &dyn Subject, threads: Threads, enough: usize) -> Option<Scaling> {
     let (mut one, mut two) = (Slices::default(), Slices::default());
     let mut tried = 0;
     while one.0.len().min(two.0.len()) < enough && tried < TRIES * enough {
-        one.run(&*subject, 1);
-        two.run(&*subject, 2);
+        one.run(&threads.series(subject, 1));
+        two.run(&threads.series(subject, 2));
         tried += SERIES;
     }
     Some(Scaling {
@@ -63,27 +73,54 @@ pub fn scaling(row: &Row, enough: usize) -> Option<Scaling> {
     })
 }
 
+impl Threads {
+    /// Runs the slices of so many threads. Returns the parts of each.
+    fn series(self, subject: &dyn Subject, threads: usize) -> Vec<Vec<Part>> {
+        let started = Arc::new(AtomicUsize::new(0));
+        let series = (0..threads)
+            .map(|_| Part::series(subject.twin(), Arc::clone(&started), threads))
+            .collect();
+        match self {
+            Self::Apart => apart(series),
+            Self::Workers => workers(series),
+        }
+    }
+}
+
+/// Runs each on a thread with a runtime of its own.
+fn apart<T: Send>(all: Vec<impl Future<Output = T> + Send>) -> Vec<T> {
+    thread::scope(|scope| {
+        let threads: Vec<_> = all
+            .into_iter()
+            .map(|it| scope.spawn(|| runtime().block_on(it)))
+            .collect();
+        let threads = threads.into_iter().map(ScopedJoinHandle::join);
+        threads.map(|it| it.expect(RUNS)).collect()
+    })
+}
+
+/// Runs each on a worker of one runtime. What is not pending stays where it is.
+fn workers<T: Send + 'static>(all: Vec<impl Future<Output = T> + Send + 'static>) -> Vec<T> {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(all.len())
+        .enable_time()
+        .build()
+        .expect(RUNS);
+    let tasks: Vec<_> = all.into_iter().map(|it| runtime.spawn(it)).collect();
+    let tasks = tasks.into_iter().map(|it| runtime.block_on(it));
+    tasks.map(|it| it.expect(RUNS)).collect()
+}
+
+const RUNS: &str = "what runs on one thread runs on two";
+
 /// The calls a second of the good slices, of all threads together.
 #[derive(Debug, Default)]
 struct Slices(Vec<f64>);
 
 impl Slices {
-    fn run(&mut self, subject: &dyn Subject, threads: usize) {
-        let started = AtomicUsize::new(0);
-        let parts: Vec<[Part; SERIES]> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..threads)
-                .map(|_| {
-                    let (twin, started) = (subject.twin(), &started);
-                    scope.spawn(move || Part::series(twin, started, threads))
-                })
-                .collect();
-            let threads = threads.into_iter().map(ScopedJoinHandle::join);
-            threads
-                .map(|parts| parts.expect("what runs on one thread runs on two"))
-                .collect()
-        });
+    fn run(&mut self, series: &[Vec<Part>]) {
         for slice in 0..SERIES {
-            let parts: Vec<Part> = parts.iter().map(|parts| parts[slice]).collect();
+            let parts: Vec<Part> = series.iter().map(|parts| parts[slice]).collect();
             self.add(&parts);
         }
     }
@@ -116,22 +153,24 @@ struct Part {
 }
 
 impl Part {
-    /// Runs the slices of one thread out of `threads`, which begin each slice together.
-    fn series(
+    /// Runs the slices of one thread out of `threads`, which begin each slice together. It is never
+    /// pending, so that each has a thread of its own.
+    async fn series(
         mut subject: Box<dyn Subject>,
-        started: &AtomicUsize,
+        started: Arc<AtomicUsize>,
         threads: usize,
-    ) -> [Self; SERIES] {
-        let runtime = runtime();
-        runtime.block_on(subject.run(STRIDE));
-        [(); SERIES].map(|()| {
+    ) -> Vec<Self> {
+        subject.run(STRIDE).await;
+        let mut parts = Vec::with_capacity(SERIES);
+        while parts.len() < SERIES {
             // A thread that slept here would be woken late.
             let everyone = (started.fetch_add(1, Ordering::Relaxed) / threads + 1) * threads;
             while started.load(Ordering::Relaxed) < everyone {
                 spin_loop();
             }
-            runtime.block_on(Self::run(&mut *subject))
-        })
+            parts.push(Self::run(&mut *subject).await);
+        }
+        parts
     }
 
     async fn run(subject: &mut dyn Subject) -> Self {

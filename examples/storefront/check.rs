@@ -7,8 +7,8 @@ use watertight::Budget;
 use watertight::metrics::Snapshot;
 
 use crate::args::Side;
+use crate::layers::{CALLS, HEDGES, RETRIES};
 use crate::load::GIVE_UP;
-use crate::protect::{HEDGES, RETRIES};
 use crate::screen::{BAD, GOOD, WORSE, breaker_state, breakers};
 use crate::stage::Outcome;
 
@@ -75,11 +75,14 @@ fn claims(outcomes: &[Outcome]) -> Vec<Claim> {
             claims.extend(ALIVE.map(|name| stayed_closed(&outcome.layers, name)));
             claims.push(retries_within_their_budget(outcome));
             claims.push(hedges_within_their_budget(outcome));
+            claims.push(stuck_calls_within_their_bulkhead(outcome));
+            claims.push(bystanders_are_served(outcome));
         }
     }
     if let [bare, protected] = outcomes {
         claims.push(fewer_calls_to_dead_upstreams(bare, protected));
         claims.push(fewer_failed_pages(bare, protected));
+        claims.push(fewer_stuck_calls(bare, protected));
         let stalls = [bare, protected].map(|outcome| outcome.lost_to_stalls);
         let errors = [bare, protected].map(|outcome| outcome.lost_to_errors);
         claims.push(fewer_calls_lost("the inventory stalls", stalls));
@@ -167,6 +170,38 @@ fn hedges_within_their_budget(outcome: &Outcome) -> Claim {
     }
 }
 
+fn stuck_calls_within_their_bulkhead(outcome: &Outcome) -> Claim {
+    let most = outcome.most_stuck;
+    Claim {
+        holds: most > 0 && most <= CALLS as u64,
+        what: format!(
+            "{most} calls at most were in flight to an upstream that hangs, and its bulkhead \
+             allows {CALLS}"
+        ),
+    }
+}
+
+fn bystanders_are_served(outcome: &Outcome) -> Claim {
+    let bystanders = &outcome.totals.in_hang;
+    Claim {
+        // A machine that does other things as well may make a few of them late.
+        holds: bystanders.served() >= 0.95,
+        what: format!(
+            "{:.1} % of the {} pages came in time that need nothing that hangs",
+            bystanders.served() * 100.0,
+            bystanders.offered
+        ),
+    }
+}
+
+fn fewer_stuck_calls(bare: &Outcome, protected: &Outcome) -> Claim {
+    let (without, with) = (bare.most_stuck, protected.most_stuck);
+    Claim {
+        holds: with < without,
+        what: format!("{with} calls in flight to an upstream that hangs, {without} without layers"),
+    }
+}
+
 /// Returns how many extra attempts a budget of a `ratio` allows: in each of its windows so many for
 /// each of `calls`, and its floor.
 fn allowed(ratio: f64, calls: u64, length: Duration) -> u64 {
@@ -210,25 +245,35 @@ mod tests {
 
     use super::*;
     use crate::extra::Extra;
-    use crate::page::Verdict;
+    use crate::incident::Phases;
+    use crate::page::{Page, Verdict, Visitor};
     use crate::stats::Stats;
 
     fn outcome(side: Side, failed: u64, dead_calls: u64) -> Outcome {
-        let stats = Stats::new(Duration::ZERO..Duration::ZERO);
+        let stats = Stats::new(Phases {
+            hang: Duration::ZERO..Duration::MAX,
+            ..Phases::default()
+        });
         for n in 0..MIN_VISITORS {
             let verdict = if n < failed {
                 Verdict::Failed
             } else {
                 Verdict::Good
             };
-            stats.offered();
-            stats.answered(Duration::ZERO, Duration::ZERO, verdict);
+            let visitor = Visitor {
+                number: n,
+                page: Page::of_visit(n),
+                due: Duration::ZERO,
+            };
+            stats.offered(visitor);
+            stats.answered(visitor, Duration::ZERO, verdict);
         }
         Outcome {
             side,
             length: Duration::from_secs(10),
             totals: stats.take_totals(),
             dead_calls,
+            most_stuck: 0,
             lost_to_stalls: 0.0,
             lost_to_errors: 0.0,
             recovery: None,
@@ -329,6 +374,40 @@ mod tests {
         assert!(fewer_calls_lost("", [0.3, 0.14]).holds);
         assert!(!fewer_calls_lost("", [0.3, 0.16]).holds);
         assert!(!fewer_calls_lost("", [0.0, 0.0]).holds);
+    }
+
+    #[test]
+    fn calls_have_to_get_stuck_and_within_their_bulkhead() {
+        let holds = |most_stuck| {
+            let mut protected = outcome(Side::Protected, 0, 0);
+            protected.most_stuck = most_stuck;
+            stuck_calls_within_their_bulkhead(&protected).holds
+        };
+
+        assert_eq!([0, 1, 8, 9].map(holds), [false, true, true, false]);
+    }
+
+    #[test]
+    fn fewer_calls_have_to_get_stuck_with_layers() {
+        let stuck = |side, most_stuck| Outcome {
+            most_stuck,
+            ..outcome(side, 0, 0)
+        };
+        let bare = stuck(Side::Bare, 8);
+
+        assert!(fewer_stuck_calls(&bare, &stuck(Side::Protected, 7)).holds);
+        assert!(!fewer_stuck_calls(&bare, &stuck(Side::Protected, 8)).holds);
+    }
+
+    #[test]
+    fn pages_that_need_nothing_that_hangs_have_to_come() {
+        // Of the visitors who fail, four of five want one of those.
+        assert!(bystanders_are_served(&outcome(Side::Protected, 60, 0)).holds);
+        assert!(!bystanders_are_served(&outcome(Side::Protected, 61, 0)).holds);
+
+        let mut nobody = outcome(Side::Protected, 0, 0);
+        nobody.totals = Stats::new(Phases::default()).take_totals();
+        assert!(!bystanders_are_served(&nobody).holds);
     }
 
     #[tokio::test]

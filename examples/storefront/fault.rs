@@ -28,6 +28,11 @@ impl Fault {
         matches!(self, Self::Refuse | Self::Hang | Self::Slow(_))
     }
 
+    /// Whether a call to it waits for as long as its client lets it.
+    pub(crate) fn is_stuck(self) -> bool {
+        matches!(self, Self::Hang | Self::Slow(_))
+    }
+
     /// Whether some calls to it are lost, and others are not.
     pub(crate) fn is_partial(self) -> bool {
         matches!(self, Self::Stall(_) | Self::Errors(_))

@@ -14,6 +14,16 @@ const TOO_SLOW: Duration = Duration::from_secs(3);
 /// When the inventory stalls now and then, in hundredths of the incident.
 const STALL: Range<u32> = 10..24;
 
+/// When payments hangs, and recommendations becomes slow. Nothing else is amiss.
+const HANG: Range<u32> = 30..52;
+
+/// The parts of an incident that are looked at by themselves, from its start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Phases {
+    pub(crate) stall: Range<Duration>,
+    pub(crate) hang: Range<Duration>,
+}
+
 struct Step {
     /// In hundredths of the incident.
     at: u32,
@@ -42,7 +52,7 @@ const SCRIPT: [Step; 7] = [
         },
     },
     Step {
-        at: 30,
+        at: HANG.start,
         title: "payments hangs",
         change: |upstreams| upstreams.payments.set_fault(Fault::Hang),
     },
@@ -52,7 +62,7 @@ const SCRIPT: [Step; 7] = [
         change: |upstreams| upstreams.recommendations.set_fault(Fault::Slow(TOO_SLOW)),
     },
     Step {
-        at: 52,
+        at: HANG.end,
         title: "+ reviews 30 % errors",
         change: |upstreams| upstreams.reviews.set_fault(Fault::Errors(30)),
     },
@@ -94,9 +104,12 @@ impl Incident {
         self.time(SCRIPT[SCRIPT.len() - 1].at)
     }
 
-    /// Returns when an upstream stalls, from the start.
-    pub(crate) fn stall(self) -> Range<Duration> {
-        self.time(STALL.start)..self.time(STALL.end)
+    pub(crate) fn phases(self) -> Phases {
+        let times = |phase: Range<u32>| self.time(phase.start)..self.time(phase.end);
+        Phases {
+            stall: times(STALL),
+            hang: times(HANG),
+        }
     }
 
     fn time(self, hundredths: u32) -> Duration {
@@ -133,12 +146,26 @@ mod tests {
     #[tokio::test]
     async fn the_inventory_stalls_while_it_is_said_to() {
         let upstreams = Upstreams::start().await.unwrap();
-        let stall = incident().stall();
+        let stall = incident().phases().stall;
 
         for step in &SCRIPT {
             (step.change)(&upstreams);
             let stalls = matches!(upstreams.inventory.fault(), Fault::Stall(_));
             assert_eq!(stalls, stall.contains(&incident().time(step.at)));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_bystanders_need_is_well_while_others_hang() {
+        let upstreams = Upstreams::start().await.unwrap();
+        let hang = incident().phases().hang;
+
+        for step in &SCRIPT {
+            (step.change)(&upstreams);
+            let hangs = upstreams.payments.fault() == Fault::Hang;
+            let needed = [&upstreams.inventory, &upstreams.reviews];
+            let well = needed.map(|upstream| upstream.fault()) == [Fault::None; 2];
+            assert_eq!(hangs && well, hang.contains(&incident().time(step.at)));
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::{HeaderName, Request, Uri};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,7 +19,7 @@ use watertight::BoxError;
 
 use crate::client::{HttpClient, IDEMPOTENCY_KEY};
 use crate::listen::MAX_STREAMS;
-use crate::page::{Page, Verdict};
+use crate::page::{Page, Verdict, Visitor};
 use crate::shop::MISSING;
 use crate::stats::Stats;
 
@@ -28,6 +28,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// When a visitor closes the window.
 pub(crate) const GIVE_UP: Duration = Duration::from_secs(10);
+
+/// By its value a service knows how many milliseconds the answer is waited for.
+pub(crate) const DEADLINE_MS: HeaderName = HeaderName::from_static("x-deadline-ms");
 
 /// When visitors come.
 #[derive(Clone, Copy, Debug)]
@@ -57,18 +60,21 @@ pub(crate) async fn visit(shop: SocketAddr, schedule: Schedule, stats: &Arc<Stat
         sleep_until(schedule.start + due).await;
         while visits.try_join_next().is_some() {}
 
-        stats.offered();
+        let visitor = Visitor {
+            number: n,
+            page: Page::of_visit(n),
+            due,
+        };
+        stats.offered(visitor);
         if visits.len() < MAX_STREAMS as usize {
             let visit = Visit {
                 shop,
-                number: n,
-                page: Page::of_visit(n),
+                visitor,
                 start: schedule.start,
-                due,
             };
             visits.spawn(visit.run(client.clone(), Arc::clone(stats)));
         } else {
-            stats.turned_away(due);
+            stats.turned_away(visitor);
         }
     }
     visits.join_all().await;
@@ -87,41 +93,48 @@ fn connect() -> HttpClient<Empty<Bytes>> {
 #[derive(Debug)]
 struct Visit {
     shop: SocketAddr,
-    number: u64,
-    page: Page,
+    visitor: Visitor,
     start: Instant,
-    due: Duration,
 }
 
 impl Visit {
     async fn run(self, client: HttpClient<Empty<Bytes>>, stats: Arc<Stats>) {
-        let due = self.start + self.due;
-        stats.sent(Instant::now() - due);
+        let visitor = self.visitor;
+        let due = self.start + visitor.due;
+        let late_by = Instant::now() - due;
+        stats.sent(late_by);
 
-        let mut answer = pin!(self.ask(client));
+        let mut answer = pin!(self.ask(client, PATIENCE.saturating_sub(late_by)));
         let in_time = timeout_at(due + PATIENCE, answer.as_mut()).await;
         let verdict = match &in_time {
             Ok(Ok(verdict)) => *verdict,
             Ok(Err(_)) | Err(_) => Verdict::Failed,
         };
-        stats.answered(self.due, Instant::now() - self.start, verdict);
+        stats.answered(visitor, Instant::now() - self.start, verdict);
         if in_time.is_err() {
             // It counts as failed by now, but how long it takes is part of the picture.
             let _ = timeout_at(due + GIVE_UP, answer).await;
         }
-        stats.took(self.due, (Instant::now() - due).min(GIVE_UP));
+        stats.took(visitor, (Instant::now() - due).min(GIVE_UP));
     }
 
-    async fn ask(&self, client: HttpClient<Empty<Bytes>>) -> Result<Verdict, BoxError> {
+    /// Asks for the page, and says how long its visitor waits: a shop may heed that, or not.
+    async fn ask(
+        &self,
+        client: HttpClient<Empty<Bytes>>,
+        patience: Duration,
+    ) -> Result<Verdict, BoxError> {
+        let Visitor { number, page, .. } = self.visitor;
         let uri = Uri::builder()
             .scheme("http")
             .authority(self.shop.to_string())
-            .path_and_query(self.page.path())
+            .path_and_query(page.path())
             .build()?;
         let request = Request::builder()
-            .method(self.page.method())
+            .method(page.method())
             .uri(uri)
-            .header(IDEMPOTENCY_KEY, self.number)
+            .header(IDEMPOTENCY_KEY, number)
+            .header(DEADLINE_MS, patience.as_millis().to_string())
             .body(Empty::<Bytes>::new())?;
         let response = client.request(request).await?;
         let verdict = if !response.status().is_success() {
@@ -142,6 +155,7 @@ mod tests {
     use axum::routing::get;
 
     use super::*;
+    use crate::incident::Phases;
     use crate::listen;
     use crate::stats::Totals;
 
@@ -166,13 +180,15 @@ mod tests {
             .route(Page::Feed.path(), get(|| async { [(MISSING, "reviews")] }));
         let listener = listen::bind(0).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let stats = Arc::new(Stats::new(Duration::ZERO..Duration::ZERO));
+        let stats = Arc::new(Stats::new(Phases::default()));
         let visits = (0..10).map(|n| Visit {
             shop: address,
-            number: n,
-            page: Page::of_visit(n),
+            visitor: Visitor {
+                number: n,
+                page: Page::of_visit(n),
+                due: Duration::ZERO,
+            },
             start: Instant::now() - late_by,
-            due: Duration::ZERO,
         });
         let visits: JoinSet<()> = visits
             .map(|visit| visit.run(connect(), Arc::clone(&stats)))

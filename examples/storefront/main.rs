@@ -2,16 +2,18 @@
 //!
 //! Four upstreams, a shop that asks them over TCP, visitors that come whether the shop answers or
 //! not, and a script of faults. It runs twice: with timeouts alone, and with watertight's layers
-//! around the same clients (`protect.rs`). `--help` says what can be changed.
+//! around the same clients (`protect.rs`) and at the same door (`door.rs`). `--help` says what can be changed.
 
 mod args;
 mod check;
 mod client;
 mod control;
+mod door;
 mod extra;
 mod fault;
 mod incident;
 mod latencies;
+mod layers;
 mod listen;
 mod load;
 mod page;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use http::Method;
 
 /// What visitors ask for.
@@ -26,12 +28,29 @@ impl Page {
         }
     }
 
+    /// Whether it can be had while payments and recommendations are dead.
+    pub(crate) const fn is_bystander(self) -> bool {
+        match self {
+            Self::Product | Self::Feed => true,
+            Self::Checkout => false,
+        }
+    }
+
     pub(crate) fn method(self) -> Method {
         match self {
             Self::Checkout => Method::POST,
             Self::Product | Self::Feed => Method::GET,
         }
     }
+}
+
+/// Who comes for what, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Visitor {
+    pub(crate) number: u64,
+    pub(crate) page: Page,
+    /// From the start.
+    pub(crate) due: Duration,
 }
 
 /// What became of a visit.

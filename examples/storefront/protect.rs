@@ -1,4 +1,4 @@
-//! The shop's clients, without and with our layers. All that differs between the two sides is here.
+//! The shop's clients, without and with our layers (`layers.rs`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,32 +6,28 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
+use tower::service_fn;
 use tower::timeout::TimeoutLayer;
 use tower::util::BoxCloneSyncService;
-use watertight::http::{HttpClassifier, HttpNotes, HttpRepeat};
-use watertight::metrics::Registry;
-use watertight::prelude::*;
-use watertight::{Backoff, BoxError, Budget, Window};
+use watertight::BoxError;
+use watertight::prelude::{Service, ServiceBuilder};
 
 use crate::client::{self, Client};
+use crate::layers::Layers;
 use crate::shop::Shop;
 use crate::upstream::{Upstream, Upstreams};
 
-/// How long the shop waits for an upstream, on both sides: a shop that waits for ever would be too
-/// easy to beat. Healthy upstreams answer within 15 ms.
-const CALL_TIMEOUT: Duration = Duration::from_millis(500);
-
-/// How many retries there may be for each call of the shop.
-pub(crate) const RETRIES: f64 = 0.1;
-
-/// How many hedges there may be for each call that can have one.
-pub(crate) const HEDGES: f64 = 0.05;
+/// How long the shop waits for an upstream at most, on both sides: a shop that waits for ever would
+/// be too easy to beat. Healthy upstreams answer within 15 ms.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Opens the shop with clients that have timeouts and nothing else.
 pub(crate) fn bare(upstreams: &Upstreams) -> Shop {
     let client = |upstream: &Arc<Upstream>| {
-        let stack = BoxCloneSyncService::new(call(upstream));
-        Client::new(upstream, stack)
+        let stack = ServiceBuilder::new()
+            .layer(TimeoutLayer::new(CALL_TIMEOUT))
+            .service(call(upstream));
+        Client::new(upstream, BoxCloneSyncService::new(stack))
     };
     Shop {
         inventory: client(&upstreams.inventory),
@@ -42,19 +38,33 @@ pub(crate) fn bare(upstreams: &Upstreams) -> Shop {
 }
 
 /// Opens the shop with clients that have our layers around the same calls.
+///
+/// From the outside in: a retry waits without a place in the bulkhead, and its attempts, like those
+/// of a hedge, are one call each to the rest. The breaker stands outside of the bulkhead, so that
+/// what it refuses takes no place and what is refused there is no failure of the upstream. The
+/// timeout has a call in flight give its place back, and does not count how long it waited for one.
+/// The deadline goes onto the request last, when all the waiting is over.
 pub(crate) fn protected(upstreams: &Upstreams, layers: &Layers<'_>) -> Shop {
     let client = |upstream: &Arc<Upstream>| {
+        let name = upstream.name();
         let stack = ServiceBuilder::new()
-            .layer(layers.retry(upstream.name()))
-            .layer(layers.breaker(upstream.name()))
+            .layer(layers.retry(name))
+            .layer(layers.breaker(name))
+            .layer(layers.bulkhead(name))
+            .layer(layers.timeout(name))
+            .layer(layers.propagate(name))
             .service(call(upstream));
         Client::new(upstream, BoxCloneSyncService::new(stack))
     };
     let hedged_client = |upstream: &Arc<Upstream>| {
+        let name = upstream.name();
         let stack = ServiceBuilder::new()
-            .layer(layers.retry(upstream.name()))
-            .layer(layers.hedge(upstream.name()))
-            .layer(layers.breaker(upstream.name()))
+            .layer(layers.retry(name))
+            .layer(layers.hedge(name))
+            .layer(layers.breaker(name))
+            .layer(layers.bulkhead(name))
+            .layer(layers.timeout(name))
+            .layer(layers.propagate(name))
             .service(call(upstream));
         Client::new(upstream, BoxCloneSyncService::new(stack))
     };
@@ -63,70 +73,6 @@ pub(crate) fn protected(upstreams: &Upstreams, layers: &Layers<'_>) -> Shop {
         payments: client(&upstreams.payments),
         recommendations: client(&upstreams.recommendations),
         reviews: client(&upstreams.reviews),
-    }
-}
-
-/// Makes our layers.
-#[derive(Debug)]
-pub(crate) struct Layers<'a> {
-    registry: &'a Registry,
-    open_for: Duration,
-    /// One for the shop. What matters is how much all retries together add to its work, and of that
-    /// an upstream in trouble may have what the others do not need: a tenth of its own calls would
-    /// not make up for 30 % errors. One that is down takes little of it, since its breaker refuses
-    /// the retries, and those are not made again.
-    retries: Budget,
-}
-
-impl<'a> Layers<'a> {
-    /// Returns the layers of one shop. Breakers stay open for `open_for`: a minute serves in
-    /// production; in an incident of half a minute, a second does.
-    pub(crate) fn new(registry: &'a Registry, open_for: Duration) -> Self {
-        Self {
-            registry,
-            open_for,
-            retries: Budget::ratio(RETRIES),
-        }
-    }
-
-    /// By `.http()` it repeats what may be sent twice: a GET, and a POST that has an
-    /// `Idempotency-Key`.
-    fn retry(&self, name: &'static str) -> RetryLayer<HttpClassifier, HttpRepeat, HttpNotes> {
-        RetryLayer::builder(name)
-            .http()
-            .max_attempts(3)
-            .backoff(Backoff::exponential(
-                Duration::from_millis(25),
-                Duration::from_millis(250),
-            ))
-            // A call that has timed out is not made again. So none takes longer than two that do,
-            // and a page that needs two after each other still comes before its visitor leaves.
-            .max_elapsed(CALL_TIMEOUT)
-            .budget(self.retries.clone())
-            .registry(self.registry)
-            .build()
-    }
-
-    /// It has a budget of its own, so that no bad hour of retries takes the hedges away.
-    fn hedge(&self, name: &'static str) -> HedgeLayer<HttpClassifier, HttpRepeat> {
-        HedgeLayer::builder(name)
-            .http()
-            // Of the inventory's calls 3 % stall. After a larger share there would be no hedge until
-            // a stall is over.
-            .after_percentile(0.95)
-            .max_hedges(1)
-            .budget(HEDGES)
-            .registry(self.registry)
-            .build()
-    }
-
-    fn breaker(&self, name: &'static str) -> BreakerLayer<HttpClassifier> {
-        BreakerLayer::builder(name)
-            .http()
-            .window(Window::calls(50))
-            .open_for(self.open_for)
-            .registry(self.registry)
-            .build()
     }
 }
 
@@ -142,23 +88,39 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
     let upstream = Arc::clone(upstream);
-    ServiceBuilder::new()
-        .layer(TimeoutLayer::new(CALL_TIMEOUT))
-        .map_request(move |request| {
-            upstream.note_call();
-            request
-        })
-        .service(client::connect())
+    let client = client::connect();
+    service_fn(move |request| {
+        let in_flight = upstream.start_call();
+        let answer = client.request(request);
+        async move {
+            let _in_flight = in_flight;
+            Ok(answer.await?)
+        }
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use http::HeaderValue;
+    use tokio::task::JoinSet;
     use watertight::hedge::HedgeConfig;
+    use watertight::metrics::Registry;
 
     use super::*;
     use crate::extra::Extra;
     use crate::fault::Fault;
+    use crate::layers::CALLS;
+
+    /// The layers that each client has.
+    const EVERY_CLIENT: [&str; 5] = [
+        "breaker",
+        "bulkhead",
+        "propagate_deadline",
+        "retry",
+        "timeout",
+    ];
 
     /// A shop with our layers.
     struct Protected {
@@ -181,6 +143,25 @@ mod tests {
 
         fn extra(&self) -> Extra {
             Extra::of(&self.registry.snapshot())
+        }
+    }
+
+    #[tokio::test]
+    async fn each_upstream_has_layers_of_its_own() {
+        let it = Protected::open().await;
+
+        for upstream in it.upstreams.all() {
+            let layers = it.registry.snapshot().instances.into_iter();
+            let kinds: BTreeSet<_> = layers
+                .filter(|layer| layer.name.as_str() == upstream.name())
+                .map(|layer| layer.kind)
+                .collect();
+
+            let mut wanted = BTreeSet::from(EVERY_CLIENT);
+            if upstream.name() == "inventory" {
+                wanted.insert("hedge");
+            }
+            assert_eq!(kinds, wanted);
         }
     }
 
@@ -208,13 +189,29 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_that_has_timed_out_is_not_made_again() {
+    async fn a_call_that_took_all_the_time_is_not_made_again() {
         let it = Protected::open().await;
         it.upstreams.reviews.set_fault(Fault::Hang);
 
         it.shop.reviews.get().await.unwrap_err();
 
         assert_eq!(it.extra().retries, 0);
+    }
+
+    #[tokio::test]
+    async fn an_upstream_that_hangs_has_no_more_calls_than_its_bulkhead_allows() {
+        let it = Protected::open().await;
+        it.upstreams.payments.set_fault(Fault::Hang);
+
+        let mut orders = JoinSet::new();
+        for _ in 0..2 * CALLS {
+            let payments = it.shop.payments.clone();
+            orders.spawn(async move { payments.post(None).await });
+        }
+        let answers = orders.join_all().await;
+
+        assert!(answers.iter().all(Result::is_err));
+        assert_eq!(it.upstreams.most_stuck(), CALLS as u64);
     }
 
     #[tokio::test]

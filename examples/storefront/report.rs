@@ -32,6 +32,12 @@ struct Figures {
     recovery_s: Option<f64>,
     /// Over the pages of those who came while the inventory stalled.
     stall_p99_ms: u64,
+    /// Over the pages that need nothing that hangs or is slow, of those who came in that time: the
+    /// share that came in time.
+    hang_served: f64,
+    hang_p99_ms: u64,
+    /// The most calls to one upstream that were in flight while it hung or was slow.
+    most_stuck: u64,
     /// The shares of the calls to the inventory while it stalled, and to reviews while it failed,
     /// that came to nothing.
     lost_to_stalls: f64,
@@ -46,12 +52,21 @@ struct Figures {
 /// A title, and what stands in the column of a side.
 type Row = (&'static str, fn(&Figures) -> String);
 
-const ROWS: [Row; 11] = [
+const ROWS: [Row; 14] = [
     ("pages served in time", |it| percent(it.served)),
     ("  some of their parts missing", |it| percent(it.degraded)),
     ("p99", |it| format!("{} ms", it.p99_ms)),
     ("  while the inventory stalls", |it| {
         format!("{} ms", it.stall_p99_ms)
+    }),
+    ("while upstreams hang: other pages served", |it| {
+        percent(it.hang_served)
+    }),
+    ("  p99 of those pages", |it| {
+        format!("{} ms", it.hang_p99_ms)
+    }),
+    ("  most calls in flight to one of them", |it| {
+        it.most_stuck.to_string()
     }),
     ("calls lost while the inventory stalls", |it| {
         percent(it.lost_to_stalls)
@@ -95,7 +110,7 @@ impl Report {
             let cells = sides
                 .iter()
                 .map(|(side, figures)| format!("{:>12}", cell(*side, figures)));
-            format!("{title:<38}{}", cells.collect::<String>())
+            format!("{title:<42}{}", cells.collect::<String>())
         };
 
         let head = row("", &|side, _| side.name().to_owned());
@@ -123,7 +138,10 @@ impl Figures {
             recovery_s: outcome
                 .recovery
                 .map(|time| rounded(time.as_secs_f64(), 10.0)),
-            stall_p99_ms: millis(outcome.totals.in_stall.quantile(0.99)),
+            stall_p99_ms: millis(outcome.totals.in_stall.latency(0.99)),
+            hang_served: rounded(outcome.totals.in_hang.served(), 10_000.0),
+            hang_p99_ms: millis(outcome.totals.in_hang.latency(0.99)),
+            most_stuck: outcome.most_stuck,
             lost_to_stalls: rounded(outcome.lost_to_stalls, 10_000.0),
             lost_to_errors: rounded(outcome.lost_to_errors, 10_000.0),
             retries: outcome.extra.retries,
@@ -165,6 +183,9 @@ mod tests {
                 calls_to_dead: 5_400,
                 recovery_s: Some(7.2),
                 stall_p99_ms: 520,
+                hang_served: 0.3,
+                hang_p99_ms: 9_000,
+                most_stuck: 32,
                 lost_to_stalls: 0.03,
                 lost_to_errors: 0.3,
                 retries: 0,
@@ -180,6 +201,7 @@ mod tests {
             concat!(
                 r#"{"bare":{"served":0.41,"degraded":0.0,"p99_ms":10000,"#,
                 r#""calls_to_dead":5400,"recovery_s":7.2,"stall_p99_ms":520,"#,
+                r#""hang_served":0.3,"hang_p99_ms":9000,"most_stuck":32,"#,
                 r#""lost_to_stalls":0.03,"lost_to_errors":0.3,"#,
                 r#""retries":0,"hedges":0,"hedges_won":0,"extra_calls":0.0},"protected":null}"#
             )

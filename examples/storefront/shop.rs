@@ -1,4 +1,5 @@
-//! The shop. It is the same on both sides: which layers its clients have, it does not know.
+//! The shop. It is the same on both sides: which layers its clients and its door have, it does not
+//! know.
 
 use std::sync::Arc;
 
@@ -9,16 +10,11 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Map, Value};
-use tower::limit::GlobalConcurrencyLimitLayer;
 use watertight::http::HttpClassifier;
-use watertight::{BoxError, Classify, FailureKind};
+use watertight::{BoxError, Classify, FailureKind, Reason, Rejection};
 
 use crate::client::{Client, IDEMPOTENCY_KEY};
 use crate::page::Page;
-
-/// How many pages the shop works on at a time; the others wait. A healthy day needs about eight of
-/// them at 300 pages a second.
-const WORKERS: usize = 32;
 
 /// Names the parts that a degraded page lacks.
 pub(crate) const MISSING: HeaderName = HeaderName::from_static("x-missing");
@@ -31,15 +27,18 @@ pub(crate) struct Shop {
     pub(crate) reviews: Client,
 }
 
-/// Returns the pages of a shop. Its metrics call it `name`.
-pub(crate) fn pages(name: &'static str, shop: Shop) -> Router {
+/// Returns the pages of a shop.
+pub(crate) fn pages(shop: Shop) -> Router {
     Router::new()
         .route(Page::Product.path(), get(product))
         .route(Page::Checkout.path(), post(checkout))
         .route(Page::Feed.path(), get(feed))
-        .layer(GlobalConcurrencyLimitLayer::new(WORKERS))
-        .layer(map_response(move |response| count(name, response)))
         .with_state(Arc::new(shop))
+}
+
+/// Counts what visitors of `pages` are given. The metrics call the shop `name`.
+pub(crate) fn counted(name: &'static str, pages: Router) -> Router {
+    pages.layer(map_response(move |response| count(name, response)))
 }
 
 async fn count(shop: &'static str, response: Response) -> Response {
@@ -99,8 +98,12 @@ async fn feed(State(shop): State<Arc<Shop>>) -> Response {
         .into_response()
 }
 
-/// Whether the call provably never reached the upstream.
+/// Whether the call provably never reached the upstream. One that was ended at its deadline may have.
 fn never_sent(error: &BoxError) -> bool {
+    let rejection = Rejection::find(&**error);
+    if rejection.is_some_and(|it| it.reason() == Reason::DeadlineExceeded) {
+        return false;
+    }
     let outcome = Classify::<Response>::classify(&HttpClassifier::new(), Err(&**error));
     matches!(
         outcome.as_failure().map(|failure| failure.kind),
@@ -143,6 +146,7 @@ mod tests {
     use axum::body::Body;
     use axum::http::Request;
     use tower::ServiceExt;
+    use watertight::Name;
 
     use super::*;
     use crate::fault::Fault;
@@ -155,7 +159,7 @@ mod tests {
             .uri(page.path())
             .body(Body::empty())
             .unwrap();
-        let shop = pages("bare", protect::bare(upstreams));
+        let shop = pages(protect::bare(upstreams));
         let response = shop.oneshot(request).await.unwrap();
         let missing = response.headers().get(MISSING);
         let missing = missing.map_or("", |names| names.to_str().unwrap());
@@ -216,5 +220,15 @@ mod tests {
         upstreams.payments.closed().await;
         let noted = (StatusCode::OK, "payments".to_owned());
         assert_eq!(visit(&upstreams, Page::Checkout).await, noted);
+    }
+
+    #[test]
+    fn a_charge_that_a_layer_refused_was_never_sent_but_for_its_deadline() {
+        let refused = |reason| never_sent(&Rejection::new(reason, Name::new("payments")).into());
+
+        assert!(refused(Reason::BulkheadFull));
+        assert!(refused(Reason::CircuitOpen));
+        assert!(!refused(Reason::TimedOut));
+        assert!(!refused(Reason::DeadlineExceeded));
     }
 }

@@ -13,12 +13,12 @@ use watertight::metrics::{Registry, Snapshot};
 use crate::args::{Args, Side};
 use crate::extra::Extra;
 use crate::incident::Incident;
+use crate::layers::Layers;
 use crate::load::{self, Schedule};
-use crate::protect::{self, Layers};
 use crate::screen::Screen;
 use crate::stats::{Stats, Totals};
 use crate::upstream::Upstreams;
-use crate::{control, listen, shop};
+use crate::{control, door, listen, protect, shop};
 
 /// One side of the comparison: upstreams of its own, and a shop over them.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Outcome {
     pub(crate) length: Duration,
     pub(crate) totals: Totals,
     pub(crate) dead_calls: u64,
+    /// The most calls to one upstream that were in flight while it kept them waiting.
+    pub(crate) most_stuck: u64,
     /// Which share of the shop's calls was lost while the inventory stalled, or reviews failed.
     pub(crate) lost_to_stalls: f64,
     pub(crate) lost_to_errors: f64,
@@ -53,11 +55,12 @@ impl Stage {
     ) -> Result<Self, BoxError> {
         let upstreams = Arc::new(Upstreams::start().await?);
         let registry = Registry::new();
-        let shop = match side {
-            Side::Bare => protect::bare(&upstreams),
+        let pages = match side {
+            Side::Bare => door::bare(shop::pages(protect::bare(&upstreams))),
             Side::Protected => {
                 let layers = Layers::new(&registry, length / 30);
-                protect::protected(&upstreams, &layers)
+                let shop = protect::protected(&upstreams, &layers);
+                door::protected(shop::pages(shop), &registry)
             }
         };
         let control = control::routes(Arc::clone(&upstreams), registry.clone(), prometheus);
@@ -65,7 +68,7 @@ impl Stage {
             side,
             upstreams,
             registry,
-            app: shop::pages(side.name(), shop).merge(control),
+            app: shop::counted(side.name(), pages).merge(control),
         })
     }
 
@@ -80,7 +83,7 @@ impl Stage {
             start: Instant::now(),
             length: args.length(),
         };
-        let stats = Arc::new(Stats::new(incident.stall()));
+        let stats = Arc::new(Stats::new(incident.phases()));
         let schedule = Schedule {
             start: incident.start,
             length: incident.length,
@@ -113,6 +116,7 @@ impl Stage {
             recovery: totals.recovery(incident.end_of_faults()),
             totals,
             dead_calls: self.upstreams.dead_calls(),
+            most_stuck: self.upstreams.most_stuck(),
             lost_to_stalls: self.upstreams.inventory.lost_share(),
             lost_to_errors: self.upstreams.reviews.lost_share(),
             extra: Extra::of(&layers),

@@ -1,13 +1,13 @@
 //! What the visitors saw: in the current second, in each tenth of a second, and in all. A page
 //! counts when its visitor has it, or has lost patience.
 
-use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::incident::Phases;
 use crate::latencies::Latencies;
 use crate::load::GIVE_UP;
-use crate::page::Verdict;
+use crate::page::{Verdict, Visitor};
 
 /// A visitor that is sent this late does not put the load on the shop that it should.
 const LATE: Duration = Duration::from_millis(100);
@@ -24,8 +24,7 @@ const PROMPT: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
 pub(crate) struct Stats {
-    /// When an upstream stalls, from the start.
-    stall: Range<Duration>,
+    phases: Phases,
     inner: Mutex<Inner>,
 }
 
@@ -33,7 +32,8 @@ pub(crate) struct Stats {
 struct Inner {
     second: Tally,
     total: Tally,
-    in_stall: Latencies,
+    in_stall: Tally,
+    in_hang: Tally,
     slots: Vec<Slot>,
     late: u64,
 }
@@ -60,19 +60,22 @@ pub(crate) struct Totals {
     pub(crate) tally: Tally,
     /// How many were sent late, or not at all.
     pub(crate) late: u64,
-    /// Those of the visitors who came while an upstream stalled.
-    pub(crate) in_stall: Latencies,
+    /// What those saw who came while the inventory stalled.
+    pub(crate) in_stall: Tally,
+    /// What those saw who came while other upstreams hung than their page needs.
+    pub(crate) in_hang: Tally,
     slots: Vec<Slot>,
 }
 
 impl Stats {
-    pub(crate) fn new(stall: Range<Duration>) -> Self {
+    pub(crate) fn new(phases: Phases) -> Self {
         Self {
-            stall,
+            phases,
             inner: Mutex::new(Inner {
                 second: Tally::new(),
                 total: Tally::new(),
-                in_stall: Latencies::new(),
+                in_stall: Tally::new(),
+                in_hang: Tally::new(),
                 slots: Vec::new(),
                 late: 0,
             }),
@@ -80,16 +83,15 @@ impl Stats {
     }
 
     /// Counts a visitor that was to come now.
-    pub(crate) fn offered(&self) {
-        self.lock().both(|tally| tally.offered += 1);
+    pub(crate) fn offered(&self, visitor: Visitor) {
+        self.each(visitor, |tally| tally.offered += 1);
     }
 
-    /// Counts one who was `due` then and found no room to wait in.
-    pub(crate) fn turned_away(&self, due: Duration) {
-        self.took(due, GIVE_UP);
-        let mut inner = self.lock();
-        inner.late += 1;
-        inner.both(|tally| tally.failed += 1);
+    /// Counts one who found no room to wait in.
+    pub(crate) fn turned_away(&self, visitor: Visitor) {
+        self.took(visitor, GIVE_UP);
+        self.each(visitor, |tally| tally.failed += 1);
+        self.lock().late += 1;
     }
 
     /// Notes how long after its time a visitor came.
@@ -99,28 +101,23 @@ impl Stats {
         }
     }
 
-    /// Counts what became of a visitor who was `due` then and had an answer, or none, `at` then.
-    /// Both are from the start.
-    pub(crate) fn answered(&self, due: Duration, at: Duration, verdict: Verdict) {
-        let mut inner = self.lock();
-        inner.both(|tally| match verdict {
+    /// Counts what became of a visitor who had an answer, or none, `at` then, from the start.
+    pub(crate) fn answered(&self, visitor: Visitor, at: Duration, verdict: Verdict) {
+        self.each(visitor, |tally| match verdict {
             Verdict::Good => tally.good += 1,
             Verdict::Degraded => tally.degraded += 1,
             Verdict::Failed => tally.failed += 1,
         });
+        let prompt = at.saturating_sub(visitor.due) <= PROMPT;
+        let mut inner = self.lock();
         let slot = inner.slot(at);
         slot.pages += 1;
-        let prompt = at.saturating_sub(due) <= PROMPT;
         slot.normal += u64::from(verdict == Verdict::Good && prompt);
     }
 
-    /// Records how long after its time a visitor left who was `due` then.
-    pub(crate) fn took(&self, due: Duration, latency: Duration) {
-        let mut inner = self.lock();
-        inner.both(|tally| tally.latencies.record(latency));
-        if self.stall.contains(&due) {
-            inner.in_stall.record(latency);
-        }
+    /// Records how long after its time a visitor left.
+    pub(crate) fn took(&self, visitor: Visitor, latency: Duration) {
+        self.each(visitor, |tally| tally.latencies.record(latency));
     }
 
     /// Returns what has been seen since the last call.
@@ -134,8 +131,22 @@ impl Stats {
         Totals {
             tally: std::mem::replace(&mut inner.total, Tally::new()),
             late: std::mem::take(&mut inner.late),
-            in_stall: std::mem::replace(&mut inner.in_stall, Latencies::new()),
+            in_stall: std::mem::replace(&mut inner.in_stall, Tally::new()),
+            in_hang: std::mem::replace(&mut inner.in_hang, Tally::new()),
             slots: std::mem::take(&mut inner.slots),
+        }
+    }
+
+    /// Does the same to each tally that the visitor belongs to.
+    fn each(&self, visitor: Visitor, f: impl Fn(&mut Tally)) {
+        let mut inner = self.lock();
+        f(&mut inner.second);
+        f(&mut inner.total);
+        if self.phases.stall.contains(&visitor.due) {
+            f(&mut inner.in_stall);
+        }
+        if visitor.page.is_bystander() && self.phases.hang.contains(&visitor.due) {
+            f(&mut inner.in_hang);
         }
     }
 
@@ -145,11 +156,6 @@ impl Stats {
 }
 
 impl Inner {
-    fn both(&mut self, f: impl Fn(&mut Tally)) {
-        f(&mut self.second);
-        f(&mut self.total);
-    }
-
     fn slot(&mut self, at: Duration) -> &mut Slot {
         let slot = slot(at);
         if self.slots.len() <= slot {
@@ -216,13 +222,25 @@ pub(crate) fn share(part: u64, whole: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::page::Page;
 
     fn millis(millis: u64) -> Duration {
         Duration::from_millis(millis)
     }
 
     fn stats() -> Stats {
-        Stats::new(millis(1_000)..millis(2_000))
+        Stats::new(Phases {
+            stall: millis(1_000)..millis(2_000),
+            hang: millis(3_000)..millis(4_000),
+        })
+    }
+
+    fn visitor(page: Page, due: u64) -> Visitor {
+        Visitor {
+            number: 0,
+            page,
+            due: millis(due),
+        }
     }
 
     /// Ten pages a second for five seconds, those before `good_from` in vain.
@@ -234,7 +252,7 @@ mod tests {
             } else {
                 Verdict::Good
             };
-            stats.answered(millis(at), millis(at), verdict);
+            stats.answered(visitor(Page::Product, at), millis(at), verdict);
         }
         stats.take_totals()
     }
@@ -262,7 +280,7 @@ mod tests {
             } else {
                 Verdict::Good
             };
-            stats.answered(millis(10 * n), millis(10 * n), verdict);
+            stats.answered(visitor(Page::Product, 10 * n), millis(10 * n), verdict);
         }
         let totals = stats.take_totals();
 
@@ -275,7 +293,8 @@ mod tests {
         let after_waiting = |wait| {
             let stats = stats();
             for due in (0..2_000).step_by(100) {
-                stats.answered(millis(due), millis(due + wait), Verdict::Good);
+                let visitor = visitor(Page::Product, due);
+                stats.answered(visitor, millis(due + wait), Verdict::Good);
             }
             stats.take_totals().recovery(Duration::ZERO)
         };
@@ -287,9 +306,10 @@ mod tests {
     #[test]
     fn a_second_is_told_once_and_the_totals_hold_it_all() {
         let stats = stats();
-        stats.offered();
-        stats.answered(Duration::ZERO, Duration::ZERO, Verdict::Degraded);
-        stats.took(Duration::ZERO, millis(20));
+        let visitor = visitor(Page::Feed, 0);
+        stats.offered(visitor);
+        stats.answered(visitor, Duration::ZERO, Verdict::Degraded);
+        stats.took(visitor, millis(20));
 
         assert_eq!(stats.take_second().degraded, 1);
         let second = stats.take_second();
@@ -303,13 +323,27 @@ mod tests {
     fn who_comes_during_the_stall_is_told_apart() {
         let stats = stats();
         for (due, latency) in [(999, 1), (1_000, 2), (1_999, 3), (2_000, 4)] {
-            stats.took(millis(due), millis(latency));
+            stats.took(visitor(Page::Checkout, due), millis(latency));
         }
         let totals = stats.take_totals();
 
-        assert_eq!(totals.in_stall.quantile(0.01).unwrap().as_millis(), 2);
-        assert_eq!(totals.in_stall.quantile(0.99).unwrap().as_millis(), 3);
+        assert_eq!(totals.in_stall.latency(0.01).unwrap().as_millis(), 2);
+        assert_eq!(totals.in_stall.latency(0.99).unwrap().as_millis(), 3);
         assert_eq!(totals.tally.latency(0.99).unwrap().as_millis(), 4);
+    }
+
+    #[test]
+    fn who_needs_nothing_that_hangs_is_told_apart() {
+        let stats = stats();
+        for page in [Page::Product, Page::Checkout, Page::Feed] {
+            for due in [2_999, 3_000, 3_999, 4_000] {
+                stats.offered(visitor(page, due));
+                stats.answered(visitor(page, due), millis(due), Verdict::Degraded);
+            }
+        }
+        let bystanders = stats.take_totals().in_hang;
+
+        assert_eq!((bystanders.offered, bystanders.degraded), (4, 4));
     }
 
     #[test]
@@ -319,7 +353,7 @@ mod tests {
         assert_eq!(stats.take_totals().late, 0);
 
         stats.sent(millis(101));
-        stats.turned_away(Duration::ZERO);
+        stats.turned_away(visitor(Page::Product, 0));
 
         assert_eq!(stats.take_totals().late, 2);
     }

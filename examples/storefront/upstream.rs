@@ -71,6 +71,12 @@ impl Upstreams {
             .map(|upstream| upstream.dead_calls())
             .sum()
     }
+
+    /// Returns the most calls to one upstream that were in flight while it kept them waiting.
+    pub(crate) fn most_stuck(&self) -> u64 {
+        let most = self.all().map(|upstream| upstream.most_stuck());
+        most.into_iter().max().unwrap_or_default()
+    }
 }
 
 /// One HTTP service on a port of its own, whose fault can be switched.
@@ -80,6 +86,9 @@ pub(crate) struct Upstream {
     address: SocketAddr,
     fault: watch::Sender<Fault>,
     dead_calls: AtomicU64,
+    in_flight: AtomicU64,
+    /// The most calls that were in flight while it kept them waiting.
+    most_stuck: AtomicU64,
     /// The calls that began during a fault that takes some of them only, and those that it took.
     tried: AtomicU64,
     lost: AtomicU64,
@@ -108,6 +117,8 @@ impl Upstream {
             address,
             fault,
             dead_calls: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            most_stuck: AtomicU64::new(0),
             tried: AtomicU64::new(0),
             lost: AtomicU64::new(0),
         }))
@@ -129,16 +140,29 @@ impl Upstream {
         self.fault.send_replace(fault);
     }
 
-    /// Notes a call that a client is about to send.
-    pub(crate) fn note_call(&self) {
-        if self.fault().is_dead() {
+    /// Notes a call that a client is about to send. It is in flight until the [`Call`] is dropped.
+    pub(crate) fn start_call(self: &Arc<Self>) -> Call {
+        let fault = self.fault();
+        if fault.is_dead() {
             self.dead_calls.fetch_add(1, Ordering::Relaxed);
+        }
+        let in_flight = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+        if fault.is_stuck() {
+            self.most_stuck.fetch_max(in_flight, Ordering::Relaxed);
+        }
+        Call {
+            upstream: Arc::clone(self),
         }
     }
 
     /// Returns how many calls were sent while the upstream could not answer them.
     pub(crate) fn dead_calls(&self) -> u64 {
         self.dead_calls.load(Ordering::Relaxed)
+    }
+
+    /// Returns the most calls that were in flight while the upstream kept them waiting.
+    pub(crate) fn most_stuck(&self) -> u64 {
+        self.most_stuck.load(Ordering::Relaxed)
     }
 
     /// Notes what the shop has of a call that began during `fault`, whatever its layers did for it.
@@ -153,6 +177,18 @@ impl Upstream {
     pub(crate) fn lost_share(&self) -> f64 {
         let lost = self.lost.load(Ordering::Relaxed);
         share(lost, self.tried.load(Ordering::Relaxed))
+    }
+}
+
+/// A call in flight.
+#[derive(Debug)]
+pub(crate) struct Call {
+    upstream: Arc<Upstream>,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.upstream.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -273,10 +309,28 @@ mod tests {
             slow,
         ] {
             upstreams.reviews.set_fault(fault);
-            upstreams.reviews.note_call();
+            upstreams.reviews.start_call();
         }
 
         assert_eq!(upstreams.dead_calls(), 3);
+    }
+
+    #[tokio::test]
+    async fn calls_are_stuck_from_their_start_to_their_end_while_it_hangs() {
+        let upstreams = Upstreams::start().await.unwrap();
+        let reviews = &upstreams.reviews;
+        let well = [(); 3].map(|()| reviews.start_call());
+        assert_eq!(upstreams.most_stuck(), 0);
+
+        reviews.set_fault(Fault::Hang);
+        let _first = reviews.start_call();
+        drop(well);
+        let _second = reviews.start_call();
+        assert_eq!(upstreams.most_stuck(), 4);
+
+        upstreams.inventory.set_fault(Fault::Refuse);
+        let _refused = [(); 5].map(|()| upstreams.inventory.start_call());
+        assert_eq!(upstreams.most_stuck(), 4);
     }
 
     #[tokio::test]

@@ -2,4 +2,5 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
 
+mod attempts;
 mod storm;

@@ -6,6 +6,7 @@
 
 mod breaker;
 mod context;
+mod deadline;
 mod echo;
 mod hedge;
 mod replay;

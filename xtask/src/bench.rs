@@ -24,6 +24,9 @@ struct Args {
     /// Count, and measure no times.
     #[arg(long)]
     counts: bool,
+    /// Measure how two workers of one runtime scale, and nothing else.
+    #[arg(long, conflicts_with = "counts")]
+    workers: bool,
     /// How often each row has its turn.
     #[arg(long)]
     rounds: Option<usize>,
@@ -46,10 +49,12 @@ pub(crate) fn run(args: &[String]) -> Verdict {
 
     if !args.counts {
         let times = Line::program(&binaries.join("watertight-benches"))
+            .args(args.workers.then_some("--workers"))
             .args(args.rounds.map(|rounds| format!("--rounds={rounds}")))
             .args(args.filter.clone());
-        if !times.run()?.success() {
-            return Ok(false);
+        let success = times.run()?.success();
+        if !success || args.workers {
+            return Ok(success);
         }
     }
 

@@ -23,6 +23,8 @@ pub(crate) struct Report {
     pub(crate) kind: Kind,
     pub(crate) time: Duration,
     pub(crate) ended: Ended,
+    /// What took longer than it should.
+    pub(crate) overruns: Vec<String>,
     pub(crate) tally: Tally,
 }
 
@@ -92,6 +94,7 @@ impl Report {
             kind,
             time: Duration::ZERO,
             ended: Ended::Skipped,
+            overruns: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -133,6 +136,9 @@ impl fmt::Display for Run {
                 }
             }
         }
+        for overrun in self.steps.iter().flat_map(|step| &step.overruns) {
+            writeln!(f, "\nslow: {overrun}")?;
+        }
         if self.is_too_slow() {
             writeln!(f, "\nThe run was too slow. The slowest ten:")?;
             for (name, time) in &self.slowest {
@@ -155,6 +161,7 @@ mod tests {
             kind,
             time: Duration::from_secs(seconds),
             ended,
+            overruns: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -193,6 +200,20 @@ mod tests {
         let text = run.to_string();
         assert!(text.contains("fmt failed. To run it again:\n    cargo fmt --all --check\n"));
         assert!(text.ends_with("\n0 passed, 1 failed\n"));
+    }
+
+    #[test]
+    fn what_is_slow_is_said_and_fails_nothing() {
+        let mut step = report(Kind::Tests, 40, Ended::Passed);
+        step.overruns.push("hedge ran for 31.0 s".to_owned());
+        let run = Run {
+            steps: vec![step],
+            ..Run::default()
+        };
+
+        assert!(run.is_green());
+        let text = run.to_string();
+        assert!(text.ends_with("\nslow: hedge ran for 31.0 s\n\n0 passed, 0 failed\n"));
     }
 
     #[test]

@@ -15,16 +15,17 @@ use crate::tally::Tally;
 /// What a cold run may take in all, on two idle cores.
 pub(crate) const ALL: Duration = Duration::from_secs(20 * 60);
 
-/// What a test binary may take.
+/// What a test binary should take at most.
 const BINARY: Duration = Duration::from_secs(30);
 
-/// What the loom models may take in all.
+/// What the loom models should take at most in all.
 const MODELS: Duration = Duration::from_secs(60);
 
 /// The packages with loom models. Those are the unit tests with `loom` in their path.
-const WITH_MODELS: [&str; 4] = [
+const WITH_MODELS: [&str; 5] = [
     "watertight-core",
     "watertight-breaker",
+    "watertight-bulkhead",
     "watertight-hedge",
     "watertight-http",
 ];
@@ -119,15 +120,22 @@ impl Kind {
 
     /// Returns what is wrong with a step whose commands all succeeded.
     pub(crate) fn faults(self, tally: &Tally) -> Vec<String> {
-        let binaries = tally.binaries.iter();
-        if self == Self::Loom {
-            let idle = binaries.filter(|binary| binary.tests == 0);
-            let mut faults: Vec<_> = idle
-                .map(|binary| format!("{} has no loom model", binary.name))
-                .collect();
-            faults.extend(overrun("all models together", tally.time(), MODELS));
-            return faults;
+        if self != Self::Loom {
+            return Vec::new();
         }
+        let idle = tally.binaries.iter().filter(|binary| binary.tests == 0);
+        idle.map(|binary| format!("{} has no loom model", binary.name))
+            .collect()
+    }
+
+    /// Returns what took longer than it should. A busy machine makes anything slow: it is said, and
+    /// fails nothing.
+    pub(crate) fn overruns(self, tally: &Tally) -> Vec<String> {
+        if self == Self::Loom {
+            let overrun = overrun("all models together", tally.time(), MODELS);
+            return overrun.into_iter().collect();
+        }
+        let binaries = tally.binaries.iter();
         binaries
             .filter_map(|binary| overrun(&binary.name, binary.time, BINARY))
             .collect()
@@ -137,7 +145,7 @@ impl Kind {
 fn overrun(name: &str, time: Duration, limit: Duration) -> Option<String> {
     (time > limit).then(|| {
         let (time, limit) = (time.as_secs_f64(), limit.as_secs());
-        format!("{name} ran for {time:.1} s, and may run for {limit} s")
+        format!("{name} ran for {time:.1} s, and should take {limit} s at most")
     })
 }
 
@@ -175,20 +183,20 @@ mod tests {
     }
 
     #[test]
-    fn a_test_binary_may_run_for_thirty_seconds() {
-        let long = "breaker (tests/breaker.rs) ran for 31.0 s, and may run for 30 s";
+    fn a_test_binary_should_take_thirty_seconds_at_most() {
+        let long = "breaker (tests/breaker.rs) ran for 31.0 s, and should take 30 s at most";
+        let overruns = |binaries: &[(u64, u64)]| Kind::Tests.overruns(&ran(binaries));
 
-        assert_eq!(
-            Kind::Tests.faults(&ran(&[(9, 30), (9, 30), (0, 0)])).len(),
-            0
-        );
-        assert_eq!(Kind::Tests.faults(&ran(&[(9, 30), (9, 31)])), [long]);
+        assert!(overruns(&[(9, 30), (9, 30), (0, 0)]).is_empty());
+        assert_eq!(overruns(&[(9, 30), (9, 31)]), [long]);
     }
 
     #[test]
-    fn the_models_may_run_for_sixty_seconds_together() {
-        assert_eq!(Kind::Loom.faults(&ran(&[(2, 31), (2, 29)])).len(), 0);
-        assert_eq!(Kind::Loom.faults(&ran(&[(2, 31), (2, 30)])).len(), 1);
+    fn the_models_should_take_sixty_seconds_at_most_together() {
+        let overruns = |binaries: &[(u64, u64)]| Kind::Loom.overruns(&ran(binaries)).len();
+
+        assert_eq!(overruns(&[(2, 31), (2, 29)]), 0);
+        assert_eq!(overruns(&[(2, 31), (2, 30)]), 1);
     }
 
     #[test]

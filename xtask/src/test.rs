@@ -73,6 +73,7 @@ fn step(kind: Kind, binaries: &Path) -> Report {
         kind,
         time: watch.read(),
         ended,
+        overruns: kind.overruns(&tally),
         tally,
     }
 }

@@ -4,6 +4,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tower::hedge::{self, Hedge};
+use tower::layer::util::Stack;
+use tower::limit::ConcurrencyLimitLayer;
+use tower::load_shed::LoadShedLayer;
 use tower::retry::budget::{Budget, TpsBudget};
 use tower::retry::{Policy, RetryLayer};
 use tower::{Layer, Service};
@@ -62,6 +65,11 @@ impl<Req: Clone, Res, E> Policy<Req, Res, E> for Attempts {
     fn clone_request(&mut self, request: &Req) -> Option<Req> {
         Some(request.clone())
     }
+}
+
+/// Makes a limit that refuses the calls above it, as a bulkhead does.
+pub(crate) fn shed_above(limit: usize) -> Stack<ConcurrencyLimitLayer, LoadShedLayer> {
+    Stack::new(ConcurrencyLimitLayer::new(limit), LoadShedLayer::new())
 }
 
 /// `tower`'s hedge, which has no layer: it hedges what is slower than 95 % of the calls.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use pin_project::pin_project;
 use tower::layer::util::Stack;
 use tower::{Layer, Service};
+use tower_resilience_adaptive::{AdaptiveLimiterLayer, Aimd, Vegas};
+use tower_resilience_bulkhead::BulkheadLayer;
 use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 use tower_resilience_hedge::HedgeLayer;
 use tower_resilience_retry::{RetryBudget, RetryBudgetBuilder, RetryLayer};
@@ -49,6 +51,22 @@ fn tokens(most: usize) -> Arc<dyn RetryBudget> {
         .max_tokens(most)
         .build()
         .expect("as many tokens are allowed")
+}
+
+/// Makes a bulkhead that is otherwise at its defaults: who finds no slot waits.
+pub(crate) fn bulkhead(slots: usize) -> BulkheadLayer {
+    let builder = BulkheadLayer::builder().max_concurrent_calls(slots);
+    builder.build().expect("as many slots are allowed")
+}
+
+pub(crate) fn aimd() -> AdaptiveLimiterLayer<Aimd> {
+    let aimd = Aimd::builder().build();
+    AdaptiveLimiterLayer::new(aimd.expect("the defaults are valid"))
+}
+
+pub(crate) fn vegas() -> AdaptiveLimiterLayer<Vegas> {
+    let vegas = Vegas::builder().build();
+    AdaptiveLimiterLayer::new(vegas.expect("the defaults are valid"))
 }
 
 /// Makes a hedge after a second. It has no percentiles.

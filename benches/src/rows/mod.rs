@@ -1,10 +1,12 @@
 //! The rows, a file for each family.
 
 mod breaker;
+mod bulkhead;
 mod core;
 mod floor;
 mod hedge;
 mod retry;
+mod timeout;
 
 use crate::{Family, Row};
 
@@ -17,6 +19,8 @@ pub fn families() -> Vec<Family> {
         breaker::family(),
         retry::family(),
         hedge::family(),
+        timeout::family(),
+        bulkhead::family(),
     ]
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tower_layer::Layer;
 use watertight_core::{
     AtResponse, ClassifyFn, ConfigError, DynError, ErrorsAreFailures, Key, KeyFn, Labelled, Mode,
-    Name, Outcome, SetClassifier, SetFinish, SetNotes, SetRepeat, Unkeyed, Window,
+    Name, Outcome, SetClassifier, SetDeadlines, SetFinish, SetNotes, SetRepeat, Unkeyed, Window,
 };
 use watertight_metrics::Registry;
 
@@ -349,6 +349,15 @@ impl<C, N, K> SetNotes for BreakerBuilder<C, N, K> {
     type With<T> = Self;
 
     fn set_notes<T>(self, _: T) -> Self {
+        self
+    }
+}
+
+/// A breaker refuses by what calls came to, not by how long they may take.
+impl<C, N, K> SetDeadlines for BreakerBuilder<C, N, K> {
+    type With<D> = Self;
+
+    fn set_deadlines<D>(self, _: D) -> Self {
         self
     }
 }

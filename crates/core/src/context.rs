@@ -2,12 +2,13 @@ use std::cell::{Cell, RefCell};
 use std::mem;
 use std::pin::Pin;
 use std::task::{self, Poll};
+use std::time::Duration;
 
 use pin_project::pin_project;
 use tokio::time::Instant;
 use tower_service::Service;
 
-use crate::IdempotencyKey;
+use crate::{Hops, IdempotencyKey};
 
 thread_local! {
     /// The context of the task that this thread polls now. Tokio's own task-local would do but for
@@ -39,8 +40,8 @@ thread_local! {
 /// ```
 ///
 /// A scope inside a scope merges: the earlier `deadline` of the two holds, `priority` and
-/// `attempt` are the inner one's, `idempotency_key` is the inner one's if it has one, and
-/// `upstream_attempt`, a fact about the request that came in, is the larger. To change one field
+/// `attempt` are the inner one's, `idempotency_key` and `hops` are the inner one's if it has some,
+/// and `upstream_attempt`, a fact about the request that came in, is the larger. To change one field
 /// alone, start from [`Context::current`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Context {
@@ -54,6 +55,8 @@ pub struct Context {
     pub upstream_attempt: u32,
     /// The key by which the service knows a repeated request.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// The services that the call has come through, where a layer keeps track of them.
+    pub hops: Option<Hops>,
 }
 
 impl Context {
@@ -115,6 +118,47 @@ impl Context {
         }
     }
 
+    /// Returns how long the caller still waits: nothing once the deadline has passed, and `None`
+    /// if there is no deadline.
+    #[must_use]
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        Some(self.deadline?.saturating_duration_since(now))
+    }
+
+    /// Returns the context of the next step of a chain of which so many are left, this one
+    /// included: its deadline comes after an equal share of the time that remains. What a step
+    /// does not use is shared by those that follow. With 0 or 1 step left it has all the time, and
+    /// without a deadline there is none to share.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// use std::time::Duration;
+    /// use tokio::time::{Instant, sleep};
+    /// use watertight_core::Context;
+    ///
+    /// # async fn reserve() { sleep(Duration::from_secs(1)).await }
+    /// # async fn charge() {}
+    /// let in_9_s = Some(Instant::now() + Duration::from_secs(9));
+    /// let call = Context { deadline: in_9_s, ..Context::default() };
+    ///
+    /// let step = call.share(3, Instant::now());
+    /// assert_eq!(step.remaining(Instant::now()), Some(Duration::from_secs(3)));
+    /// step.scope(reserve()).await; // It takes 1 s.
+    ///
+    /// let step = call.share(2, Instant::now());
+    /// assert_eq!(step.remaining(Instant::now()), Some(Duration::from_secs(4)));
+    /// step.scope(charge()).await;
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn share(&self, steps_left: u32, now: Instant) -> Self {
+        let share = self.remaining(now).map(|left| left / steps_left.max(1));
+        Self {
+            deadline: share.map(|share| now + share).min(self.deadline),
+            ..self.clone()
+        }
+    }
+
     fn within_current(self) -> Self {
         match find() {
             Some(outer) => self.within(outer),
@@ -132,6 +176,7 @@ impl Context {
             attempt: self.attempt,
             upstream_attempt: self.upstream_attempt.max(outer.upstream_attempt),
             idempotency_key: self.idempotency_key.or(outer.idempotency_key),
+            hops: self.hops.or(outer.hops),
         }
     }
 }
@@ -309,12 +354,14 @@ mod tests {
         let now = Instant::now();
         let (soon, late) = (now + Duration::from_secs(1), now + Duration::from_secs(9));
         let key = IdempotencyKey::new("outer").ok();
+        let hops = Hops::arrived("orders".into(), None, now);
         let outer = Context {
             deadline: Some(soon),
             priority: Priority::High,
             attempt: 3,
             upstream_attempt: 2,
             idempotency_key: key.clone(),
+            hops: Some(hops.clone()),
         };
         let inner = Context {
             deadline: Some(late),
@@ -329,8 +376,50 @@ mod tests {
             attempt: 1,
             upstream_attempt: 2,
             idempotency_key: key,
+            hops: Some(hops),
         };
         assert_eq!(seen, merged);
+    }
+
+    fn until(deadline: Option<Instant>) -> Context {
+        Context {
+            deadline,
+            ..attempt(2)
+        }
+    }
+
+    const S: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn what_remains_runs_out() {
+        let now = Instant::now();
+
+        assert_eq!(until(Some(now + S)).remaining(now), Some(S));
+        assert_eq!(
+            until(Some(now)).remaining(now + S / 5),
+            Some(Duration::ZERO)
+        );
+        assert_eq!(until(None).remaining(now), None);
+    }
+
+    #[test]
+    fn the_steps_of_a_chain_share_what_remains() {
+        let now = Instant::now();
+        let call = until(Some(now + 12 * S));
+
+        for (steps_left, time) in [(4, 3 * S), (3, 4 * S), (1, 12 * S), (0, 12 * S)] {
+            assert_eq!(call.share(steps_left, now), until(Some(now + time)));
+        }
+        assert_eq!(until(None).share(4, now), until(None));
+    }
+
+    #[test]
+    fn of_nothing_that_remains_the_share_is_nothing() {
+        let (deadline, now) = (Instant::now(), Instant::now() + S);
+
+        let step = until(Some(deadline)).share(3, now);
+
+        assert_eq!(step, until(Some(deadline)));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! Under them are the parts that more than one machine is made of: the [`Window`] of the last
 //! calls, the [`Quantile`] of recent durations, the [`Budget`] that bounds extra work, the [`Keyed`]
 //! map of bounded size, the [`Stripes`] that let threads count without meeting; and the hooks by which a layer is taught a
-//! protocol: [`Finish`], [`Note`], [`Repeat`], [`KeyBy`], and the setters such as [`SetClassifier`].
+//! protocol: [`Finish`], [`Note`], [`Repeat`], [`KeyBy`], [`ReadDeadline`], and the setters such as [`SetClassifier`].
 //!
 //! # For writers of layers
 //!
@@ -26,8 +26,10 @@ mod classify;
 mod config_error;
 mod context;
 mod counters;
+mod deadlines;
 mod exhausted;
 mod finish;
+mod hops;
 mod idempotency_key;
 mod key;
 mod keyed;
@@ -52,8 +54,12 @@ pub use classify::{Classify, ClassifyFn, End, ErrorsAreFailures, judge, judge_en
 pub use config_error::ConfigError;
 pub use context::{Context, Priority, Scoped};
 pub use counters::Counters;
+pub use deadlines::{
+    ReadDeadline, ReadDeadlineFn, ScopeResponse, Undeclared, WriteDeadline, WriteDeadlineFn,
+};
 pub use exhausted::RetriesExhausted;
 pub use finish::{AtResponse, Call, Finish};
+pub use hops::Hops;
 pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use key::{Key, KeyBy, KeyFn, KeyHasher, KeyPart, Labelled, Unkeyed};
 pub use keyed::{Entry, Keyed};
@@ -66,7 +72,7 @@ pub use outcome::{Failure, FailureKind, Outcome};
 pub use reason::Reason;
 pub use rejection::{QuotaStatus, Rejection};
 pub use repeat::{Always, Never, Repeat, RepeatIf, Undecided};
-pub use set::{SetClassifier, SetFinish, SetNotes, SetRepeat};
+pub use set::{SetClassifier, SetDeadlines, SetFinish, SetNotes, SetRepeat};
 pub use stripes::{Padded, Stripes, stripe_count, thread_number};
 pub use tracked::{Tracked, fail_on_panic};
 pub use window::{Pending, Record, Recorded, Run, Standing, Tally, Window};

@@ -38,3 +38,12 @@ pub trait SetNotes {
     /// Sets the [`Note`](crate::Note).
     fn set_notes<T>(self, notes: T) -> Self::With<T>;
 }
+
+/// A builder of a layer that reads or writes how long callers wait.
+pub trait SetDeadlines {
+    /// The builder with the deadlines `D`.
+    type With<D>;
+
+    /// Sets the [`ReadDeadline`](crate::ReadDeadline) or [`WriteDeadline`](crate::WriteDeadline).
+    fn set_deadlines<D>(self, deadlines: D) -> Self::With<D>;
+}

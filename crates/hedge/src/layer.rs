@@ -4,7 +4,7 @@ use std::time::Duration;
 use tower_layer::Layer;
 use watertight_core::{
     Budget, ClassifyFn, ConfigError, DynError, ErrorsAreFailures, Mode, Name, Outcome, RepeatIf,
-    SetClassifier, SetFinish, SetNotes, SetRepeat, Undecided,
+    SetClassifier, SetDeadlines, SetFinish, SetNotes, SetRepeat, Undecided,
 };
 use watertight_metrics::Registry;
 
@@ -275,6 +275,15 @@ impl<C, R, T> SetNotes for HedgeBuilder<C, R, T> {
     type With<N> = Self;
 
     fn set_notes<N>(self, _: N) -> Self {
+        self
+    }
+}
+
+/// A hedge goes by the deadline of the context.
+impl<C, R, T> SetDeadlines for HedgeBuilder<C, R, T> {
+    type With<D> = Self;
+
+    fn set_deadlines<D>(self, _: D) -> Self {
         self
     }
 }

@@ -83,10 +83,17 @@
 //!
 //! [`InboundLayer`] sets a [`Context`](watertight_core::Context) from what a request says, and
 //! [`ScopedBody`] takes one into the body of a response.
+//!
+//! # Time
+//!
+//! [`HttpDeadlines`] is how layers of deadlines read and write how long a caller waits. A timeout
+//! ends with the head of a response: [`ResponseBodyTimeoutLayer`] goes on with its body, and
+//! [`RequestBodyTimeoutLayer`] looks after the body that goes out.
 
 mod attempt;
 mod body_end;
 mod classify;
+mod deadline;
 mod ext;
 mod grpc_code;
 mod inbound;
@@ -97,9 +104,11 @@ mod replay;
 mod respond;
 mod retry_after;
 mod scoped_body;
+mod timed_body;
 
 pub use body_end::{AtBodyEnd, TrackedBody};
 pub use classify::{GrpcClassifier, HttpClassifier};
+pub use deadline::HttpDeadlines;
 pub use ext::{Grpc, Http, HttpExt};
 pub use grpc_code::GrpcCode;
 pub use inbound::{Inbound, InboundFuture, InboundLayer};
@@ -112,3 +121,7 @@ pub use respond::{
 };
 pub use retry_after::retry_after;
 pub use scoped_body::ScopedBody;
+pub use timed_body::{
+    RequestBodyTimeout, RequestBodyTimeoutFuture, RequestBodyTimeoutLayer, ResponseBodyTimeout,
+    ResponseBodyTimeoutFuture, ResponseBodyTimeoutLayer, TimedBody, UploadBody,
+};

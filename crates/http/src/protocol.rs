@@ -26,6 +26,11 @@ impl Protocol {
             .find(|kind| is_of(value.as_bytes(), kind))
             .map_or(Self::Http, Self::Grpc)
     }
+
+    /// Whether the status of a response is in trailers. gRPC-Web sends them as data.
+    pub(crate) fn has_trailers(self) -> bool {
+        self == Self::Grpc("application/grpc")
+    }
 }
 
 /// Says whether a content type is `kind`, with whatever suffix and parameters.

@@ -10,6 +10,7 @@ pub(crate) const IN_FLIGHT: &str = "watertight_in_flight";
 pub(crate) const LIMIT: &str = "watertight_limit";
 pub(crate) const QUEUE_DEPTH: &str = "watertight_queue_depth";
 pub(crate) const UTILIZATION: &str = "watertight_utilization";
+pub(crate) const TIMEOUT: &str = "watertight_timeout_seconds";
 pub(crate) const KEYS: &str = "watertight_keys";
 pub(crate) const KEYS_EVICTED: &str = "watertight_keys_evicted_total";
 pub(crate) const INSTANCES: &str = "watertight_instances";
@@ -56,6 +57,8 @@ pub(crate) fn describe(recorder: &dyn Recorder) {
     }
     let what = "The share of what a layer has that is in use";
     recorder.describe_gauge(UTILIZATION.into(), None, what.into());
+    let what = "After what time a call is ended";
+    recorder.describe_gauge(TIMEOUT.into(), Some(Unit::Seconds), what.into());
     let what = "How long calls take";
     recorder.describe_histogram(CALL_DURATION.into(), Some(Unit::Seconds), what.into());
 }

@@ -155,8 +155,8 @@ impl Totals {
     }
 }
 
-/// Returns how things stand. Of what has the same name, the newest says its state, the fullest its
-/// utilization, and the rest is summed up.
+/// Returns how things stand. Of what has the same name, the newest says its state and its
+/// timeout, the fullest its utilization, and the rest is summed up.
 fn gauges(live: &[InstanceSnapshot], totals: &Totals) -> BTreeMap<Series, f64> {
     let kinds = totals
         .counters
@@ -186,6 +186,10 @@ fn gauges(live: &[InstanceSnapshot], totals: &Totals) -> BTreeMap<Series, f64> {
                 .entry(Series::new(names::UTILIZATION, &layer))
                 .or_default();
             *fullest = fullest.max(utilization);
+        }
+        if let Some(timeout) = instance.timeout {
+            let series = Series::new(names::TIMEOUT, &layer[1..]);
+            gauges.insert(series, timeout.as_secs_f64());
         }
         if let Some(state) = instance.state {
             for one in state.all {

@@ -48,6 +48,12 @@ pub struct InstanceSnapshot {
     /// Which share of what it has is in use.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub utilization: Option<f64>,
+    /// How long calls wait until they are let in, of late and of those that have to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue_wait: Option<LatencySnapshot>,
+    /// After what time it ends a call now.
+    #[serde(serialize_with = "in_seconds", skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
     /// How many keys it keeps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<u64>,
@@ -81,6 +87,8 @@ impl InstanceSnapshot {
             limit: None,
             queue_depth: None,
             utilization: None,
+            queue_wait: None,
+            timeout: None,
             keys: None,
             keys_evicted: None,
             latency: None,

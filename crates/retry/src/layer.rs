@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 use tower_layer::Layer;
 use watertight_core::{
     Backoff, Budget, ClassifyFn, ConfigError, DynError, ErrorsAreFailures, Mode, Name, Outcome,
-    RepeatIf, SetClassifier, SetFinish, SetNotes, SetRepeat, Undecided, Unnoted,
+    RepeatIf, SetClassifier, SetDeadlines, SetFinish, SetNotes, SetRepeat, Undecided, Unnoted,
 };
 use watertight_metrics::Registry;
 
@@ -364,5 +364,14 @@ impl<C, R, T, X> fmt::Debug for RetryBuilder<C, R, T, X> {
             .field("config", &self.plain.config)
             .field("budget", &self.plain.budget)
             .finish_non_exhaustive()
+    }
+}
+
+/// A retry layer goes by the deadline of the context.
+impl<C, R, T, X> SetDeadlines for RetryBuilder<C, R, T, X> {
+    type With<D> = Self;
+
+    fn set_deadlines<D>(self, _: D) -> Self {
+        self
     }
 }

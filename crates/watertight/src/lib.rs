@@ -54,22 +54,31 @@
 //! # Order
 //!
 //! From the outside in: what serves an answer for another, what limits the whole call, what
-//! repeats it, what counts each attempt, what limits a single one. The page of each layer says why
-//! it stands where it does.
+//! repeats it, what counts each attempt, what limits how many there are at a time and how long each
+//! may take, and what tells the next service of the deadline. The page of each layer says why it
+//! stands where it does.
+//!
+//! In a server the deadline comes first, and then what bounds how many calls are worked on, so that
+//! nobody waits there for longer than its caller does.
 //!
 //! # Features
 //!
 //! | feature | what it brings | by default |
 //! | --- | --- | --- |
 //! | `breaker` | [`breaker`]: stops calling what fails | yes |
+//! | `bulkhead` | [`bulkhead`]: bounds how many calls are in flight | yes |
 //! | `hedge` | [`hedge`]: sends a slow call a second time | yes |
 //! | `http` | [`http`]: what HTTP and gRPC mean | yes |
 //! | `retry` | [`retry`]: calls again what fails, within a budget | yes |
+//! | `timeout` | [`timeout`]: ends calls that take too long, and hands deadlines on | yes |
 //! | `serde` | settings that can be read from a file, such as `BreakerConfig` | no |
 
 #[cfg(feature = "breaker")]
 #[doc(inline)]
 pub use watertight_breaker as breaker;
+#[cfg(feature = "bulkhead")]
+#[doc(inline)]
+pub use watertight_bulkhead as bulkhead;
 #[doc(inline)]
 pub use watertight_core::*;
 #[cfg(feature = "hedge")]
@@ -83,9 +92,19 @@ pub use watertight_metrics as metrics;
 #[cfg(feature = "retry")]
 #[doc(inline)]
 pub use watertight_retry as retry;
+#[cfg(feature = "timeout")]
+#[doc(inline)]
+pub use watertight_timeout as timeout;
 
 pub mod prelude;
 
-#[cfg(all(doctest, feature = "breaker", feature = "http"))]
+#[cfg(all(
+    doctest,
+    feature = "breaker",
+    feature = "bulkhead",
+    feature = "http",
+    feature = "retry",
+    feature = "timeout"
+))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

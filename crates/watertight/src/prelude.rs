@@ -7,9 +7,13 @@ pub use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 #[cfg(feature = "breaker")]
 pub use watertight_breaker::BreakerLayer;
+#[cfg(feature = "bulkhead")]
+pub use watertight_bulkhead::{BulkheadLayer, IsolateLayer};
 #[cfg(feature = "hedge")]
 pub use watertight_hedge::HedgeLayer;
 #[cfg(feature = "http")]
 pub use watertight_http::HttpExt;
 #[cfg(feature = "retry")]
 pub use watertight_retry::RetryLayer;
+#[cfg(feature = "timeout")]
+pub use watertight_timeout::{DeadlineLayer, PropagateDeadlineLayer, TimeoutLayer};

@@ -12,6 +12,7 @@ async fn each_hedge_is_an_attempt_of_the_same_call() {
         attempt: 3,
         upstream_attempt: 0,
         idempotency_key: IdempotencyKey::new("order-7").ok(),
+        ..Context::default()
     };
     let mut stage = stage(|it| it.max_hedges(2));
 

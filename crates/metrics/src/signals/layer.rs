@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use tower_layer::Layer;
 use watertight_core::{
-    AtResponse, ClassifyFn, DynError, ErrorsAreFailures, Name, Outcome, SetClassifier, SetFinish,
-    SetNotes, SetRepeat, Stripes,
+    AtResponse, ClassifyFn, DynError, ErrorsAreFailures, Name, Outcome, SetClassifier,
+    SetDeadlines, SetFinish, SetNotes, SetRepeat, Stripes,
 };
 
 use super::shared::Shared;
@@ -196,6 +196,15 @@ impl<C, N> SetNotes for SignalsBuilder<C, N> {
     type With<T> = Self;
 
     fn set_notes<T>(self, _: T) -> Self {
+        self
+    }
+}
+
+/// It only listens.
+impl<C, N> SetDeadlines for SignalsBuilder<C, N> {
+    type With<D> = Self;
+
+    fn set_deadlines<D>(self, _: D) -> Self {
         self
     }
 }

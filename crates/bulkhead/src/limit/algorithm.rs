@@ -1,0 +1,40 @@
+use crate::Sample;
+
+/// Finds out how many calls a service has room for, from how the calls end.
+///
+/// An algorithm is a plain state machine: it is handed the time with each sample, knows no clock,
+/// and is never asked by two threads at once. A sample that comes while another is being taken in
+/// is left out, so no call ever waits for one.
+///
+/// ```
+/// use watertight_bulkhead::{Limit, LimitAlgorithm, Sample};
+///
+/// /// Halves at each drop, and grows by one with each other call.
+/// #[derive(Debug)]
+/// struct Halving(usize);
+///
+/// impl LimitAlgorithm for Halving {
+///     fn limit(&self) -> usize {
+///         self.0
+///     }
+///
+///     fn sample(&mut self, sample: &Sample) {
+///         self.0 = match sample.dropped {
+///             true => (self.0 / 2).max(1),
+///             false if 2 * sample.in_flight >= self.0 => self.0 + 1,
+///             false => self.0,
+///         };
+///     }
+/// }
+///
+/// let limit = Limit::custom(|| Halving(20));
+/// assert_eq!(limit.initial(), 20);
+/// ```
+pub trait LimitAlgorithm: Send {
+    /// Returns how many calls may be in flight. 0 counts as 1, for without calls nothing would be
+    /// learnt any more.
+    fn limit(&self) -> usize;
+
+    /// Takes in a call that has ended.
+    fn sample(&mut self, sample: &Sample);
+}

@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::{FailureKind, Outcome};
+
+/// What a finished call tells about the service's room.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// When the call ended.
+    pub ended: Instant,
+    /// How long it was in flight. What it waited in the queue is not part of it.
+    pub duration: Duration,
+    /// How many calls were in flight as it ended, itself included.
+    pub in_flight: usize,
+    /// Whether the service was too busy for it: it timed out, or was turned away. Then `duration`
+    /// is not the service's time.
+    pub dropped: bool,
+}
+
+impl Sample {
+    /// Makes a sample of a call, or none of a call that says nothing about how busy the service
+    /// is.
+    ///
+    /// Successes are samples, and so are timeouts and answers that say that there is too much to
+    /// do ([`Overloaded`](FailureKind::Overloaded), [`RateLimited`](FailureKind::RateLimited)):
+    /// they are drops. Other failures may be fast however busy the service is, and are none.
+    pub(crate) fn new(
+        ended: Instant,
+        duration: Duration,
+        in_flight: usize,
+        outcome: &Outcome,
+    ) -> Option<Self> {
+        let dropped = match outcome {
+            Outcome::Success => false,
+            Outcome::Failure(failure) => match failure.kind {
+                FailureKind::Timeout | FailureKind::Overloaded | FailureKind::RateLimited => true,
+                _ => return None,
+            },
+            Outcome::Ignored => return None,
+        };
+        Some(Self {
+            ended,
+            duration,
+            in_flight,
+            dropped,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_drops_from_answers_and_from_what_says_nothing() {
+        let dropped = |outcome: Outcome| {
+            Sample::new(Instant::now(), Duration::ZERO, 1, &outcome).map(|sample| sample.dropped)
+        };
+
+        assert_eq!(dropped(Outcome::Success), Some(false));
+        assert_eq!(dropped(Outcome::Ignored), None);
+        for (kind, expected) in [
+            (FailureKind::Timeout, Some(true)),
+            (FailureKind::Overloaded, Some(true)),
+            (FailureKind::RateLimited, Some(true)),
+            (FailureKind::Connect, None),
+            (FailureKind::Server, None),
+            (FailureKind::Client, None),
+            (FailureKind::Rejected, None),
+            (FailureKind::Other, None),
+        ] {
+            assert_eq!(dropped(Outcome::failure(kind)), expected, "{kind:?}");
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! A service with workers and a queue, and a limit in front of it, on simulated time.
+
+mod overload;
+mod robustness;
+mod server;

@@ -1,0 +1,160 @@
+//! What may fool a limit: calls that do not need it, that all time out, that are fast by luck or
+//! because they fail, and a service that changes.
+
+use super::server::{Phase, Report, Service, simulate};
+use crate::{Limit, LimitAlgorithm, Sample};
+
+/// Twice what the service can do, for 10 s.
+const OVERLOAD: Phase = Phase {
+    length: 10.0,
+    rate: 3_200.0,
+    workers: 16,
+    service: Service::Exponential { mean: 0.010 },
+    fail_fast: 0.0,
+};
+
+fn run(phases: &[Phase]) -> Vec<Report> {
+    simulate(&mut *Limit::adaptive().algorithm(0), phases, 0)
+}
+
+#[test]
+fn a_phase_without_need_does_not_raise_the_limit() {
+    let idle = Phase {
+        length: 300.0,
+        rate: 100.0,
+        ..OVERLOAD
+    };
+    assert_eq!(run(&[idle])[0].limit, 20);
+
+    let half = Phase {
+        rate: 800.0,
+        ..idle
+    };
+    let reports = run(&[
+        half,
+        Phase {
+            length: 1.0,
+            ..OVERLOAD
+        },
+        OVERLOAD,
+    ]);
+
+    // As many as are met by chance, and then overload finds it soon.
+    assert!(reports[0].limit <= 64, "{reports:?}");
+    assert!(reports[1].p99 < 0.080, "{reports:?}");
+    assert!(reports[2].p99 < 0.060, "{reports:?}");
+    assert!(reports[2].goodput > 1_500.0, "{reports:?}");
+}
+
+#[test]
+fn timeouts_however_stable_lower_the_limit_and_it_comes_back() {
+    let dead = Phase {
+        length: 30.0,
+        workers: 0,
+        ..OVERLOAD
+    };
+    for before in [&[][..], &[OVERLOAD]] {
+        let phases = [before, &[dead, OVERLOAD, OVERLOAD]].concat();
+        let reports = run(&phases);
+        let [.., dead, _, again] = &reports[..] else {
+            unreachable!();
+        };
+
+        assert_eq!(dead.limit, 1, "{reports:?}");
+        assert!(again.goodput > 1_500.0, "{reports:?}");
+    }
+}
+
+/// Hands an algorithm one call in a hundred as if it had taken no time.
+#[derive(Debug)]
+struct Lucky<A> {
+    algorithm: A,
+    calls: u32,
+}
+
+impl LimitAlgorithm for Lucky<Box<dyn LimitAlgorithm>> {
+    fn limit(&self) -> usize {
+        self.algorithm.limit()
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        self.calls += 1;
+        let mut sample = *sample;
+        if self.calls.is_multiple_of(100) {
+            sample.duration = std::time::Duration::ZERO;
+        }
+        self.algorithm.sample(&sample);
+    }
+}
+
+#[test]
+fn lucky_fast_calls_do_not_lower_the_limit() {
+    let goodput = |limit: &Limit| {
+        let mut lucky = Lucky {
+            algorithm: limit.algorithm(0),
+            calls: 0,
+        };
+        simulate(&mut lucky, &[OVERLOAD], 0)[0].goodput
+    };
+
+    assert!(goodput(&Limit::adaptive()) > 1_500.0);
+    assert!(goodput(&Limit::vegas()) < 800.0);
+}
+
+#[test]
+fn fast_errors_say_nothing() {
+    let failing = Phase {
+        rate: 6_400.0,
+        fail_fast: 0.5,
+        ..OVERLOAD
+    };
+    let reports = run(&[OVERLOAD, failing, OVERLOAD]);
+
+    for report in &reports {
+        assert!(
+            report.goodput > 1_520.0 && report.p99 < 0.060,
+            "{reports:?}"
+        );
+    }
+}
+
+#[test]
+fn follows_a_service_that_slows_down_and_recovers() {
+    let slow = Phase {
+        length: 20.0,
+        service: Service::Exponential { mean: 0.020 },
+        ..OVERLOAD
+    };
+    let reports = run(&[OVERLOAD, slow, slow, OVERLOAD, OVERLOAD, OVERLOAD]);
+
+    assert!(reports[2].goodput > 0.90 * 800.0, "{reports:?}");
+    assert!(reports[5].goodput > 0.98 * 1_600.0, "{reports:?}");
+    assert!(reports[5].p99 < 0.060, "{reports:?}");
+}
+
+#[test]
+fn follows_a_service_that_loses_workers_and_regains_them() {
+    let fewer = Phase {
+        length: 20.0,
+        workers: 8,
+        ..OVERLOAD
+    };
+    let reports = run(&[OVERLOAD, fewer, fewer, OVERLOAD, OVERLOAD, OVERLOAD]);
+
+    assert!(reports[2].goodput > 0.95 * 800.0, "{reports:?}");
+    assert!(reports[5].goodput > 0.97 * 1_600.0, "{reports:?}");
+    assert!(reports[5].p99 < 0.060, "{reports:?}");
+}
+
+#[test]
+fn finds_its_way_to_many_workers() {
+    let many = Phase {
+        rate: 20_000.0,
+        workers: 100,
+        ..OVERLOAD
+    };
+    let reports = run(&[many, many]);
+
+    assert!(reports[1].goodput > 0.95 * 10_000.0, "{reports:?}");
+    assert!(reports[1].wait_p99 < 0.015, "{reports:?}");
+}

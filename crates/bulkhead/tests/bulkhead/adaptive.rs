@@ -1,0 +1,167 @@
+//! Limits that learn.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::task::yield_now;
+use tokio::time::{Instant, advance};
+use watertight_bulkhead::{Aimd, Limit, LimitAlgorithm, Sample};
+use watertight_core::{FailureKind, Outcome};
+
+use crate::stage::{InFlight, MS, SECOND, stage};
+
+/// What an algorithm has seen.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    made: Arc<AtomicUsize>,
+    samples: Arc<Mutex<Vec<Sample>>>,
+}
+
+impl Counts {
+    pub(crate) fn samples(&self) -> usize {
+        self.samples.lock().unwrap().len()
+    }
+
+    pub(crate) fn made(&self) -> usize {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    fn last(&self) -> Sample {
+        *self.samples.lock().unwrap().last().unwrap()
+    }
+}
+
+/// Grows by one with each sample.
+pub(crate) struct Counting {
+    counts: Counts,
+    limit: usize,
+}
+
+/// Makes algorithms that begin at `limit`.
+pub(crate) fn counting(counts: &Counts, limit: usize) -> impl Fn() -> Counting + use<> {
+    let counts = counts.clone();
+    move || {
+        counts.made.fetch_add(1, Ordering::Relaxed);
+        Counting {
+            counts: counts.clone(),
+            limit,
+        }
+    }
+}
+
+impl LimitAlgorithm for Counting {
+    fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        self.counts.samples.lock().unwrap().push(*sample);
+        self.limit += 1;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_learns_from_how_long_calls_take_and_how_many_there_are() {
+    let counts = Counts::default();
+    let mut stage = stage(Limit::custom(counting(&counts, 3)), |it| it);
+    let mut running = stage.start_all(3);
+    stage.finds_it_full("pay");
+
+    advance(30 * MS).await;
+    running.pop().unwrap().succeeds();
+
+    let sample = counts.last();
+    assert_eq!((sample.duration, sample.in_flight), (30 * MS, 3));
+    assert_eq!((sample.ended, sample.dropped), (Instant::now(), false));
+    assert_eq!(stage.bulkhead.limit(), 4);
+    let _two = stage.start_all(2);
+    stage.finds_it_full("pay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_in_the_queue_is_not_the_services() {
+    let counts = Counts::default();
+    let limit = Limit::custom(counting(&counts, 1));
+    let mut stage = stage(limit, |it| it.max_queue(1).max_wait(SECOND));
+    let running = stage.start("first");
+    let waiting = stage.wait("second");
+    advance(100 * MS).await;
+    running.ends(Outcome::Ignored);
+
+    let second = stage.reaches_backend(waiting, "second");
+    advance(20 * MS).await;
+    second.succeeds();
+
+    assert_eq!(counts.samples(), 1);
+    assert_eq!(counts.last().duration, 20 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_grows_lets_those_who_wait_pass() {
+    let limit = Limit::custom(counting(&Counts::default(), 1));
+    let mut stage = stage(limit, |it| it.max_queue(2).max_wait(SECOND));
+    let running = stage.start("first");
+    let waiting = ["second", "third"].map(|name| (name, stage.wait(name)));
+
+    running.succeeds();
+
+    for (name, call) in waiting {
+        stage.reaches_backend(call, name).ends(Outcome::Ignored);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_tells_how_busy_the_service_is_is_a_sample() {
+    let counts = Counts::default();
+    let mut stage = stage(Limit::custom(counting(&counts, 9)), |it| it);
+
+    stage.start("pay").fails();
+    stage.start("pay").breaks();
+    stage.start("pay").ends(Outcome::Ignored);
+    drop(stage.start("pay"));
+    assert_eq!(counts.samples(), 0);
+
+    stage
+        .start("pay")
+        .ends(Outcome::failure(FailureKind::Overloaded));
+    assert!(counts.last().dropped);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drops_lower_an_aimd_limit() {
+    let aimd = Aimd {
+        initial: 100,
+        ..Aimd::default()
+    };
+    let mut stage = stage(aimd, |it| it);
+    let mut running: Vec<InFlight> = Vec::new();
+    for _ in 0..100 {
+        // So many at once would use up the task's budget of tokio.
+        yield_now().await;
+        running.push(stage.start("pay"));
+    }
+    stage.finds_it_full("pay");
+
+    for call in running {
+        yield_now().await;
+        call.ends(Outcome::failure(FailureKind::Timeout));
+    }
+
+    assert_eq!(stage.bulkhead.limit(), 20);
+    let _running = stage.start_all(20);
+    stage.finds_it_full("pay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_fixed_by_hand_learns_no_more() {
+    let counts = Counts::default();
+    let mut stage = stage(Limit::custom(counting(&counts, 9)), |it| it);
+    let running = stage.start("pay");
+
+    stage.bulkhead.resize(2).unwrap();
+    running.succeeds();
+    stage.start("pay").succeeds();
+
+    assert_eq!(stage.bulkhead.limit(), 2);
+    assert_eq!(counts.samples(), 0);
+}

@@ -1,0 +1,166 @@
+use std::fmt;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use pin_project::pin_project;
+use tokio::task::coop::unconstrained;
+use tokio::time::{Instant, Sleep, sleep_until};
+use watertight_core::{BoxError, Name, Reason, Rejection};
+
+use crate::grpc_code::{GRPC_MESSAGE, GRPC_STATUS};
+use crate::protocol::Protocol;
+
+/// The body of a response that is cut off when it takes too long: as a whole, or from one frame to
+/// the next.
+///
+/// The inner body is dropped then, and with it whatever it works on. The reader sees an error, a
+/// [`Rejection`] for [`DeadlineExceeded`](Reason::DeadlineExceeded) or
+/// [`TimedOut`](Reason::TimedOut); the reader of a gRPC response, whose host would otherwise reset
+/// the stream, sees trailers with that status.
+///
+/// A frame that is there in time counts, whenever it is read, if the size of the body is known:
+/// nobody works on it any more. A body that is still being made is asked for nothing after its
+/// time. A body without limits, or one that is never late, makes no timer.
+#[pin_project]
+pub struct TimedBody<B> {
+    /// `None` once it has been cut off.
+    #[pin]
+    inner: Option<B>,
+    limits: Option<Limits>,
+    /// For the next frame, where it was not there at once.
+    #[pin]
+    timer: Option<Sleep>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How long a frame may take.
+    pub(crate) frame: Option<Duration>,
+    /// When the body must have ended, and what it is cut off for otherwise.
+    pub(crate) end: Option<(Instant, Reason)>,
+    /// In whose name it is cut off.
+    pub(crate) name: Name,
+    /// Whether the reader looks for a status in trailers.
+    pub(crate) has_trailers: bool,
+}
+
+impl<B: Body> TimedBody<B> {
+    /// Cuts `inner` off at `deadline`.
+    pub(crate) fn until(inner: B, deadline: Instant, name: Name, protocol: Protocol) -> Self {
+        let limits = Limits {
+            frame: None,
+            end: Some((deadline, Reason::DeadlineExceeded)),
+            name,
+            has_trailers: protocol.has_trailers(),
+        };
+        Self::new(inner, Some(limits))
+    }
+
+    pub(crate) const fn untimed(inner: B) -> Self {
+        Self::new(inner, None)
+    }
+
+    pub(crate) const fn new(inner: B, limits: Option<Limits>) -> Self {
+        Self {
+            inner: Some(inner),
+            limits,
+            timer: None,
+        }
+    }
+}
+
+impl Limits {
+    /// Returns what the body is cut off for if it has not ended by now.
+    fn are_over(&self, now: impl FnOnce() -> Instant) -> Option<Reason> {
+        let (end, reason) = self.end?;
+        (now() >= end).then_some(reason)
+    }
+
+    /// Returns when the body is cut off if no frame comes until then.
+    fn next(&self, now: impl FnOnce() -> Instant) -> Option<Instant> {
+        let frame = self.frame.and_then(|frame| now().checked_add(frame));
+        let end = self.end.map(|(end, _)| end);
+        frame.into_iter().chain(end).min()
+    }
+
+    /// What the reader gets in place of the rest.
+    fn last<D>(&self, reason: Reason) -> Result<Frame<D>, BoxError> {
+        if !self.has_trailers {
+            return Err(Rejection::new(reason, self.name).into());
+        }
+        let mut trailers = HeaderMap::with_capacity(2);
+        trailers.insert(GRPC_STATUS, reason.grpc_code().into());
+        if let Ok(message) = HeaderValue::try_from(reason.to_string()) {
+            trailers.insert(GRPC_MESSAGE, message);
+        }
+        Ok(Frame::trailers(trailers))
+    }
+}
+
+impl<B> Body for TimedBody<B>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let Some(limits) = *this.limits else {
+            return inner.poll_frame(cx).map_err(Into::into);
+        };
+        if inner.size_hint().exact().is_none()
+            && let Some(reason) = limits.are_over(Instant::now)
+        {
+            this.inner.set(None);
+            return Poll::Ready(Some(limits.last(reason)));
+        }
+        if let Poll::Ready(frame) = inner.poll_frame(cx) {
+            this.timer.set(None);
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        }
+        if this.timer.is_none()
+            && let Some(at) = limits.next(Instant::now)
+        {
+            this.timer.set(Some(sleep_until(at)));
+        }
+        let Some(timer) = this.timer.as_pin_mut() else {
+            return Poll::Pending;
+        };
+        // What is below may have used the cooperative budget of the task up, at every poll.
+        ready!(pin!(unconstrained(timer)).poll(cx));
+        this.inner.set(None);
+        let reason = limits.are_over(Instant::now).unwrap_or(Reason::TimedOut);
+        Poll::Ready(Some(limits.last(reason)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.inner {
+            Some(inner) => inner.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
+    }
+}
+
+impl<B> fmt::Debug for TimedBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimedBody")
+            .field("limits", &self.limits)
+            .field("is_cut_off", &self.inner.is_none())
+            .finish_non_exhaustive()
+    }
+}

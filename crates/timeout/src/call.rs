@@ -1,0 +1,216 @@
+use std::fmt;
+use std::mem;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::{FailureKind, Mode, Outcome, Reason, Rejection};
+
+use crate::counts::Count;
+use crate::explorers::Explorer;
+use crate::plan::{Plan, UNLIMITED};
+use crate::way::{Held, Start};
+
+/// One call that is timed or limited. It reports how it ends, and gives back what it holds.
+///
+/// It ends where it is: to move it would be dear. All times are in nanoseconds.
+pub(crate) struct TimeoutCall {
+    /// `None` for a call that nobody looks at, and once it has ended.
+    way: Option<Held>,
+    plan: Plan,
+    /// When it began, or [`NEVER`] if nobody wants to know.
+    began: u64,
+    /// How long it may take.
+    limit: u64,
+    /// When it has to end whatever the limit is, or [`NEVER`].
+    deadline: u64,
+    /// The number of the explorer that it is, or [`NEVER`].
+    explorer: u64,
+    /// Whether its duration is one to learn from.
+    teaches: bool,
+    /// Whether it is the deadline that the timer goes by.
+    is_last_moment: bool,
+}
+
+/// It takes five centuries until then.
+const NEVER: u64 = u64::MAX;
+
+impl TimeoutCall {
+    /// A call that nobody looks at.
+    #[inline]
+    pub(crate) const fn unwatched(plan: Plan) -> Self {
+        Self {
+            way: None,
+            plan,
+            began: NEVER,
+            limit: UNLIMITED,
+            deadline: NEVER,
+            explorer: NEVER,
+            teaches: false,
+            is_last_moment: false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn begin(way: Held, plan: Plan, start: Start, deadline: Option<Instant>) -> Self {
+        let began = if start.teaches || start.explores || plan.is_timed() {
+            way.control.time(Instant::now())
+        } else {
+            NEVER
+        };
+        let explorer = start.explores.then(|| way.explore(began)).flatten();
+        let (explorer, limit) = match explorer {
+            None => (NEVER, start.limit),
+            Some((explorer, longest)) => {
+                way.control.counts.add(Count::Explored);
+                (explorer.number, longest)
+            }
+        };
+        Self {
+            deadline: deadline.map_or(NEVER, |deadline| way.control.time(deadline)),
+            way: Some(way),
+            plan,
+            began,
+            limit,
+            explorer,
+            teaches: start.teaches,
+            is_last_moment: false,
+        }
+    }
+
+    /// Runs the inner service. If that panics, the call has failed.
+    #[inline]
+    pub(crate) fn run<R>(&mut self, inner: impl FnOnce() -> R) -> R {
+        let unwinding = Unwinding(self);
+        let result = inner();
+        mem::forget(unwinding);
+        result
+    }
+
+    /// Whether there is a time at which it is to end.
+    #[inline]
+    pub(crate) const fn is_limited(&self) -> bool {
+        self.limit < UNLIMITED || self.deadline < NEVER
+    }
+
+    /// Returns when it is to end. Its time runs from now.
+    #[inline]
+    pub(crate) fn last_moment(&mut self, now: Instant) -> Option<Instant> {
+        if self.deadline < NEVER {
+            let left = self.deadline.saturating_sub(self.time(now)?);
+            if left < self.limit {
+                self.is_last_moment = true;
+                return now.checked_add(Duration::from_nanos(left));
+            }
+        }
+        now.checked_add(Duration::from_nanos(self.limit))
+    }
+
+    fn time(&self, now: Instant) -> Option<u64> {
+        Some(self.way.as_ref()?.control.time(now))
+    }
+
+    /// Takes note that its time is up. Returns the error that it fails with, or `None` if it is only
+    /// counted and goes on: nothing limits it any more then.
+    #[cold]
+    pub(crate) fn expire(&mut self) -> Option<Rejection> {
+        let way = self.way.take()?;
+        let mode = self.plan.mode();
+        let reason = if self.is_last_moment {
+            Reason::DeadlineExceeded
+        } else {
+            Reason::TimedOut
+        };
+        way.control.counts.refused(reason, mode);
+        let now = Instant::now();
+        if let Some(explorer) = self.explorer() {
+            way.lost(explorer, self.age(&way, now));
+            self.explorer = NEVER;
+        } else if self.teaches && reason == Reason::TimedOut {
+            way.cut(self.limit, now);
+        }
+        self.teaches = false;
+        if mode == Mode::Enforce {
+            return Some(Rejection::new(reason, way.control.counts.name()));
+        }
+        self.way = Some(way);
+        (self.limit, self.deadline) = (UNLIMITED, NEVER);
+        None
+    }
+
+    /// Ends the call by its answer.
+    #[inline]
+    pub(crate) fn end(&mut self, outcome: &Outcome) {
+        if let Some(way) = self.way.take() {
+            way.control.counts.answered(outcome);
+            if self.began != NEVER {
+                self.timed(&way, outcome);
+            }
+        }
+    }
+
+    /// Whether anybody looks at it.
+    #[inline]
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.way.is_some()
+    }
+
+    fn explorer(&self) -> Option<Explorer> {
+        (self.explorer != NEVER).then_some(Explorer {
+            number: self.explorer,
+            since: self.began,
+        })
+    }
+
+    fn age(&self, way: &Held, now: Instant) -> u64 {
+        way.control.time(now).saturating_sub(self.began)
+    }
+
+    /// Records how long it took until its answer was there.
+    #[inline]
+    fn timed(&self, way: &Held, outcome: &Outcome) {
+        let now = Instant::now();
+        let took = self.age(way, now);
+        if self.plan.is_timed() {
+            way.control.counts.took(Duration::from_nanos(took), now);
+        }
+        match (self.explorer(), outcome.is_failure()) {
+            (Some(explorer), true) => way.lost(explorer, took),
+            (Some(explorer), false) => way.came_back(explorer, took, self.teaches, now),
+            (None, false) if self.teaches => way.record(took, now),
+            (None, _) => {}
+        }
+    }
+
+    #[cold]
+    fn was_dropped(&self, way: &Held) {
+        way.control.counts.add(Count::Cancelled);
+        if let Some(explorer) = self.explorer() {
+            way.lost(explorer, self.age(way, Instant::now()));
+        }
+    }
+}
+
+impl Drop for TimeoutCall {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(way) = self.way.take() {
+            self.was_dropped(&way);
+        }
+    }
+}
+
+/// Dropped only when what runs below it unwinds.
+struct Unwinding<'a>(&'a mut TimeoutCall);
+
+impl Drop for Unwinding<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        self.0.end(&Outcome::failure(FailureKind::Other));
+    }
+}
+
+impl fmt::Debug for TimeoutCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimeoutCall").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,139 @@
+use std::sync::OnceLock;
+
+use tokio::time::Instant;
+use watertight_core::{Counters, Mode, Name, Outcome, Reason};
+use watertight_metrics::{CallCounts, InstanceSnapshot, RejectionCount, Reporter};
+
+/// How often each thing has happened.
+///
+/// It lives until the last call has ended, which may outlive all services of its layer.
+#[derive(Debug)]
+pub(super) struct Counts {
+    kind: &'static str,
+    name: Name,
+    reporter: Reporter,
+    counters: Counters<{ Count::ALL }>,
+    /// What has been handed over when the layer went.
+    retired: OnceLock<InstanceSnapshot>,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Count {
+    Success,
+    Failure,
+    Ignored,
+    Cancelled,
+    /// A call was refused, since too little time was left.
+    Expired,
+    /// A call was ended at its deadline.
+    CutOff,
+    /// A call was served although its caller said that no time was left.
+    Spared,
+    /// Would have been, but for [`Mode::Shadow`].
+    ExpiredInShadow,
+    CutOffInShadow,
+}
+
+impl Count {
+    const ALL: usize = 9;
+}
+
+impl Counts {
+    pub(super) fn new(kind: &'static str, name: Name, reporter: Reporter) -> Self {
+        Self {
+            kind,
+            name,
+            reporter,
+            counters: Counters::new(),
+            retired: OnceLock::new(),
+        }
+    }
+
+    pub(super) const fn name(&self) -> Name {
+        self.name
+    }
+
+    #[inline]
+    pub(super) fn add(&self, count: Count) {
+        self.counters.add(count as usize, 1);
+    }
+
+    pub(super) fn total(&self, count: Count) -> u64 {
+        self.counters.total(count as usize)
+    }
+
+    /// Counts an answer.
+    #[inline]
+    pub(super) fn answered(&self, outcome: &Outcome) {
+        self.add(match outcome {
+            Outcome::Success => Count::Success,
+            Outcome::Failure(_) => Count::Failure,
+            Outcome::Ignored => Count::Ignored,
+        });
+    }
+
+    /// Counts a call that is refused, or would be, since too little time is left.
+    #[cold]
+    pub(super) fn expired(&self, mode: Mode) {
+        self.refused(mode, Count::Expired, Count::ExpiredInShadow);
+    }
+
+    /// Counts a call that is ended, or would have been, at its deadline.
+    #[cold]
+    pub(super) fn cut_off(&self, mode: Mode) {
+        self.refused(mode, Count::CutOff, Count::CutOffInShadow);
+    }
+
+    fn refused(&self, mode: Mode, enforced: Count, in_shadow: Count) {
+        self.add(match mode {
+            Mode::Shadow => in_shadow,
+            Mode::Enforce | Mode::Off => enforced,
+        });
+        self.reporter
+            .refused(Reason::DeadlineExceeded, mode, Instant::now);
+    }
+
+    /// Returns a snapshot of what has been counted.
+    pub(super) fn snapshot(&self) -> InstanceSnapshot {
+        let total = |count| self.total(count);
+        let rejected = total(Count::Expired) + total(Count::CutOff);
+        let in_shadow = total(Count::ExpiredInShadow) + total(Count::CutOffInShadow);
+        let rejections = |mode, count| RejectionCount {
+            reason: Reason::DeadlineExceeded,
+            mode,
+            count,
+        };
+        let mut snapshot = InstanceSnapshot::new(self.kind, self.name);
+        snapshot.calls = CallCounts {
+            success: total(Count::Success),
+            failure: total(Count::Failure),
+            ignored: total(Count::Ignored),
+            cancelled: total(Count::Cancelled),
+            rejected,
+            ..CallCounts::default()
+        };
+        snapshot.rejections = vec![
+            rejections(Mode::Enforce, rejected),
+            rejections(Mode::Shadow, in_shadow),
+        ];
+        snapshot
+    }
+
+    /// Hands over what has been counted when the layer goes. What comes later follows.
+    pub(super) fn retire(&self) {
+        let last = self.snapshot();
+        self.reporter.retired(&last);
+        let _ = self.retired.set(last);
+    }
+}
+
+impl Drop for Counts {
+    fn drop(&mut self) {
+        let last = self.snapshot();
+        self.reporter.retired(&match self.retired.get() {
+            Some(retired) => last.since(retired),
+            None => last,
+        });
+    }
+}

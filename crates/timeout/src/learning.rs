@@ -1,0 +1,180 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::nanos;
+
+use crate::Adaptive;
+use crate::explorers::{Explorers, Testimony};
+use crate::recent::Recent;
+use crate::row::{Place, Row};
+
+/// What an adaptive timeout is learnt from. All times are in nanoseconds.
+///
+/// A call that is cut off counts as what the [`Explorers`] have met that took longer than the
+/// limit as well: as long as that, where they were answered, and not at all where they hang. Where
+/// none has, it counts as one that leaves the timeout as it is. So the quantiles are those of the
+/// calls that end, whether they are cut off or not.
+#[derive(Debug)]
+pub(crate) struct Learning {
+    recent: Recent,
+    pub(crate) explorers: Explorers,
+    row: Row,
+    /// How many will have been recorded, and what time it will be, when the timeout is looked at
+    /// again.
+    look_at_count: AtomicU64,
+    look_at_time: AtomicU64,
+    look_soon_at: AtomicU64,
+    /// The percentile that the timeout rests on, or 0. What is recorded there does not move it.
+    usual: AtomicU64,
+    /// The longest timeout of late.
+    peak: AtomicU64,
+}
+
+/// Aims so much below `max_cut`: what is left is for luck.
+const AIM: f64 = 0.8;
+const OVER: u64 = 4;
+
+/// So many calls may move the timeout.
+const WORTH_A_LOOK: u64 = 64;
+/// A look takes some microseconds.
+const LOOK_EVERY: u64 = 2_000_000;
+/// For how long figures may be old.
+const STALE_AFTER: u64 = 200_000_000;
+
+impl Learning {
+    pub(crate) fn new(start: Instant) -> Self {
+        Self {
+            recent: Recent::new(start),
+            explorers: Explorers::new(),
+            row: Row::new(),
+            look_at_count: AtomicU64::new(0),
+            look_at_time: AtomicU64::new(0),
+            look_soon_at: AtomicU64::new(0),
+            usual: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+        }
+    }
+
+    /// Records what calls took that were answered. Returns true if it is time to
+    /// [look](Self::timeout).
+    pub(crate) fn record(
+        &self,
+        durations: impl IntoIterator<Item = Duration>,
+        calls_each: u64,
+        now: u64,
+    ) -> bool {
+        let held = self.row.end().map(Duration::from_nanos);
+        self.note(durations.into_iter().chain(held), calls_each, now)
+    }
+
+    /// Records what a call took that explored: calls may go on being cut off around it. Returns
+    /// true if it is time to look.
+    pub(crate) fn explored(&self, took: u64, calls_each: u64, now: u64) -> bool {
+        self.note([Duration::from_nanos(took)], calls_each, now)
+    }
+
+    fn note(
+        &self,
+        durations: impl IntoIterator<Item = Duration>,
+        calls_each: u64,
+        now: u64,
+    ) -> bool {
+        self.recent.record(durations, calls_each, now);
+        let recorded = self.recent.recorded();
+        let enough = recorded >= self.look_at_count.load(Ordering::Relaxed);
+        (enough && now >= self.look_soon_at.load(Ordering::Relaxed))
+            || now >= self.look_at_time.load(Ordering::Relaxed)
+    }
+
+    /// Records that a call was cut off at `limit`. Returns true if it is time to look.
+    pub(crate) fn cut(&self, limit: u64, calls_each: u64, now: u64) -> bool {
+        let place = self.row.add(|| self.explorers.set_out());
+        let before = match place {
+            Place::Early(_) => 0,
+            Place::Late(before) => before,
+        };
+        let counts_as = match (self.explorers.cut(limit, before, now), place) {
+            (Testimony::Ends(time), Place::Early(place)) => {
+                self.row.hold(place, time);
+                return false;
+            }
+            (Testimony::Ends(time), Place::Late(_)) => time,
+            (Testimony::Hangs, _) => return false,
+            (Testimony::Unknown, _) => self.usual.load(Ordering::Relaxed),
+        };
+        if counts_as == 0 {
+            return false;
+        }
+        let counts_as = Duration::from_nanos(counts_as);
+        self.note([counts_as], calls_each, now)
+    }
+
+    /// Whether the warm-up is over.
+    pub(crate) fn is_warm(&self, adaptive: &Adaptive) -> bool {
+        self.recent.recorded() >= adaptive.warmup.into()
+    }
+
+    /// Returns the timeout that follows from what is known.
+    pub(crate) fn timeout(&self, adaptive: &Adaptive, now: u64) -> Duration {
+        self.looked(adaptive, now);
+        if !self.is_warm(adaptive) {
+            return adaptive.at_first();
+        }
+        let usual = self.recent.quantile(adaptive.percentile);
+        let kept = self.recent.quantile(1.0 - AIM * adaptive.max_cut);
+        let (Some(usual), Some(kept)) = (usual, kept) else {
+            return adaptive.at_first();
+        };
+        self.usual.store(nanos(usual), Ordering::Relaxed);
+        let timeout = multiplied(longest(usual), adaptive.multiplier).max(longest(kept));
+        let timeout = timeout.clamp(adaptive.min, adaptive.max);
+        self.forget_what_is_over(nanos(timeout));
+        timeout
+    }
+
+    /// Who has set out while the timeout was several times as long speaks of another time.
+    fn forget_what_is_over(&self, timeout: u64) {
+        let peak = self.peak.load(Ordering::Relaxed);
+        if timeout > peak || timeout < peak / OVER {
+            self.peak.store(timeout, Ordering::Relaxed);
+        }
+        if timeout < peak / OVER {
+            self.explorers.forget();
+        }
+    }
+
+    /// Returns until when a thread may keep its samples to itself.
+    pub(crate) fn due(&self, adaptive: &Adaptive, now: u64) -> u64 {
+        if self.is_warm(adaptive) {
+            now.saturating_add(STALE_AFTER)
+        } else {
+            now
+        }
+    }
+
+    fn looked(&self, adaptive: &Adaptive, now: u64) {
+        let recorded = self.recent.recorded();
+        let warm = u64::from(adaptive.warmup);
+        let next = if recorded < warm {
+            warm
+        } else {
+            recorded + WORTH_A_LOOK
+        };
+        self.look_at_count.store(next, Ordering::Relaxed);
+        self.look_soon_at
+            .store(now.saturating_add(LOOK_EVERY), Ordering::Relaxed);
+        self.look_at_time
+            .store(now.saturating_add(STALE_AFTER), Ordering::Relaxed);
+    }
+}
+
+/// Returns the longest of the durations that a quantile stands for.
+fn longest(quantile: Duration) -> Duration {
+    quantile.saturating_add(quantile / 32)
+}
+
+/// `time` so many times, which is finite and at least 1.
+fn multiplied(time: Duration, times: f64) -> Duration {
+    Duration::from_nanos((nanos(time) as f64 * times) as u64)
+}

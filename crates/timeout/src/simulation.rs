@@ -1,0 +1,293 @@
+//! What an adaptive timeout does, on simulated time. The seeds are fixed.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::env;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng};
+use rand_distr::{Distribution, LogNormal};
+use tokio::time::Instant;
+use watertight_core::Name;
+use watertight_metrics::Registry;
+
+use crate::control::Control;
+use crate::counts::Counts;
+use crate::explorers::Explorer;
+use crate::machine::Machine;
+use crate::plan::in_nanos;
+use crate::way::Way;
+use crate::{Adaptive, TimeoutConfig};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// Calls that come at an even rate.
+struct Simulation {
+    way: Way,
+    start: Instant,
+    now: u64,
+    gap: u64,
+    rng: SmallRng,
+    pending: BinaryHeap<Reverse<(u64, u64, Ending)>>,
+    calls: u64,
+    cut: u64,
+    /// Those of `cut` that would have ended.
+    falsely: u64,
+    explored: u64,
+    lowest: Duration,
+    highest: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Ending {
+    /// `None` for one that is cut off.
+    took: Option<u64>,
+    limit: u64,
+    teaches: bool,
+    explorer: Option<Explorer>,
+}
+
+/// Durations with this mean and standard deviation in milliseconds.
+fn lognormal(mean: f64, deviation: f64) -> LogNormal<f64> {
+    let variance = (1.0 + (deviation / mean).powi(2)).ln();
+    LogNormal::new(mean.ln() - variance / 2.0, variance.sqrt()).unwrap()
+}
+
+impl Simulation {
+    fn new(adaptive: Adaptive, per_second: u64, seed: u64) -> Self {
+        let start = Instant::now();
+        let registry = Registry::new();
+        let counts = Counts::new(
+            Name::new("sim"),
+            registry.reporter(Counts::KIND, Name::new("sim")),
+        );
+        let config = TimeoutConfig {
+            limit: adaptive.into(),
+            ..TimeoutConfig::default()
+        };
+        let control = Arc::new(Control::new(config, counts, start));
+        Self {
+            way: Way::new(Arc::new(Machine::new(control, None))),
+            start,
+            now: 0,
+            gap: 1_000_000_000 / per_second,
+            rng: SmallRng::seed_from_u64(seed),
+            pending: BinaryHeap::new(),
+            calls: 0,
+            cut: 0,
+            falsely: 0,
+            explored: 0,
+            lowest: Duration::MAX,
+            highest: Duration::ZERO,
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        self.way.timeout().unwrap()
+    }
+
+    /// Starts to count anew.
+    fn forget(&mut self) {
+        (self.calls, self.cut, self.falsely, self.explored) = (0, 0, 0, 0);
+        (self.lowest, self.highest) = (Duration::MAX, Duration::ZERO);
+    }
+
+    /// Makes calls, whose durations in milliseconds `draw` says. `None` hangs.
+    fn run(&mut self, calls: u64, mut draw: impl FnMut(&mut SmallRng) -> Option<f64>) {
+        for _ in 0..calls {
+            self.now += self.gap;
+            self.end_until(self.now);
+            let ms = draw(&mut self.rng);
+            self.call(ms.map(|ms| (ms * 1e6) as u64));
+            self.lowest = self.lowest.min(self.timeout());
+            self.highest = self.highest.max(self.timeout());
+        }
+    }
+
+    fn call(&mut self, takes: Option<u64>) {
+        let begin = self.way.start(self.way.control.plan());
+        let (mut limit, mut explorer) = (begin.limit, None);
+        if begin.explores {
+            let (sent, longest) = self.way.explore(self.now).unwrap();
+            (limit, explorer) = (longest, Some(sent));
+            self.explored += 1;
+        }
+        let took = takes.filter(|took| *took <= limit);
+        self.calls += 1;
+        if took.is_none() {
+            self.cut += 1;
+            let max = in_nanos(self.way.control.adaptive().unwrap().max);
+            self.falsely += u64::from(takes.is_some_and(|takes| takes <= max));
+        }
+        let ending = Ending {
+            took,
+            limit,
+            teaches: begin.teaches,
+            explorer,
+        };
+        let at = self.now + took.unwrap_or(limit);
+        self.pending.push(Reverse((at, self.calls, ending)));
+    }
+
+    fn end_until(&mut self, until: u64) {
+        while let Some(Reverse((at, ..))) = self.pending.peek()
+            && *at <= until
+            && let Some(Reverse((at, _, ending))) = self.pending.pop()
+        {
+            let now = self.start + Duration::from_nanos(at);
+            let explorer = ending.explorer;
+            match (ending.took, explorer) {
+                (Some(took), Some(explorer)) => {
+                    self.way.came_back(explorer, took, ending.teaches, now);
+                }
+                (Some(took), None) if ending.teaches => self.way.record(took, now),
+                (None, Some(explorer)) => self.way.lost(explorer, ending.limit),
+                (None, None) if ending.teaches => self.way.cut(ending.limit, now),
+                (_, None) => {}
+            }
+        }
+    }
+}
+
+/// A service that takes 5 ms, give or take 2 ms: the timeout is 13 ms, half as long again as the
+/// 95th percentile.
+fn usual(rng: &mut SmallRng) -> Option<f64> {
+    Some(lognormal(5.0, 2.0).sample(rng))
+}
+
+fn ten_times_slower(rng: &mut SmallRng) -> Option<f64> {
+    usual(rng).map(|ms| 10.0 * ms)
+}
+
+/// Whether a timeout lies between so many milliseconds.
+fn within(timeout: Duration, low: u32, high: u32) -> bool {
+    (low * MS..=high * MS).contains(&timeout)
+}
+
+/// Plays `play` at several rates, with several seeds, until the timeout has settled.
+fn settled(play: impl Fn(&mut Simulation, u64)) {
+    for rate in [20, 1_000, 8_100, 20_000] {
+        for seed in 0..scaled(5) {
+            let mut simulation = Simulation::new(Adaptive::default(), rate, seed);
+            // How long a change may take: 5,000 calls, or two seconds.
+            let enough = (2 * rate).max(5_000);
+            simulation.run(3 * enough, usual);
+            assert!(within(simulation.timeout(), 12, 15));
+            simulation.forget();
+            play(&mut simulation, enough);
+        }
+    }
+}
+
+fn scaled(n: u64) -> u64 {
+    let scale = env::var("WATERTIGHT_SCALE").ok();
+    let scale: f64 = scale.map_or(1.0, |scale| scale.parse().expect("a number"));
+    (n as f64 * scale).ceil() as u64
+}
+
+#[test]
+fn follows_a_service_that_becomes_ten_times_slower_and_faster_again() {
+    settled(|simulation, enough| {
+        simulation.run(enough, ten_times_slower);
+        simulation.forget();
+        simulation.run(enough, ten_times_slower);
+        assert!(within(simulation.lowest, 120, 150));
+        assert!(within(simulation.highest, 120, 150));
+
+        simulation.run(enough, usual);
+        simulation.forget();
+        simulation.run(enough, usual);
+        assert!(within(simulation.lowest, 12, 16));
+        assert!(within(simulation.highest, 12, 16));
+    });
+}
+
+#[test]
+fn calls_that_hang_do_not_make_it_longer() {
+    for share in [0.01, 0.05] {
+        settled(|simulation, enough| {
+            let hanging = |rng: &mut SmallRng| usual(rng).filter(|_| rng.random::<f64>() >= share);
+            simulation.run(10 * enough, hanging);
+
+            // Less than twice the 13 ms.
+            assert!(within(simulation.lowest, 12, 15));
+            assert!(within(simulation.highest, 12, 26));
+        });
+    }
+}
+
+#[test]
+fn calls_that_hang_after_a_shift_do_not_make_it_longer() {
+    settled(|simulation, enough| {
+        simulation.run(2 * enough, ten_times_slower);
+        simulation.run(enough, usual);
+        simulation.forget();
+        simulation.run(5 * enough, |rng| {
+            usual(rng).filter(|_| rng.random::<f64>() >= 0.01)
+        });
+
+        assert!(within(simulation.highest, 12, 26));
+    });
+}
+
+#[test]
+fn does_not_grow_while_the_service_is_dead() {
+    settled(|simulation, enough| {
+        let (rate, before) = (1_000_000_000 / simulation.gap, simulation.timeout());
+        simulation.run(60 * rate, |_| None);
+        let grown = simulation.highest.div_duration_f64(before);
+        assert!(grown <= 1.1, "{grown} at {rate} a second");
+
+        simulation.run(enough, usual);
+        assert!(within(simulation.timeout(), 12, 15));
+    });
+}
+
+#[test]
+fn cuts_off_few_calls_that_would_have_ended() {
+    // From an even service to one in which a call in a hundred takes ten times as long as most.
+    for deviation in [0.5, 2.0, 4.0, 10.0] {
+        let durations = lognormal(5.0, deviation);
+        let mut simulation = Simulation::new(Adaptive::default(), 1_000, 1);
+        simulation.run(20_000, |rng| Some(durations.sample(rng)));
+        let slow = |rng: &mut SmallRng| Some(20.0 * durations.sample(rng));
+        simulation.run(20_000, slow);
+        simulation.forget();
+        simulation.run(scaled(1_000_000), slow);
+
+        let share = simulation.falsely as f64 / simulation.calls as f64;
+        println!("deviation {deviation}: {:.2} % cut off", 100.0 * share);
+        assert!(share <= Adaptive::MAX_CUT, "{share} of {deviation}");
+        assert!(simulation.explored.abs_diff(simulation.calls / 100) <= 5);
+    }
+}
+
+#[test]
+fn the_warm_up_is_spent_with_the_initial_timeout() {
+    let adaptive = Adaptive {
+        initial: Some(Duration::from_secs(1)),
+        ..Adaptive::default()
+    };
+    let mut simulation = Simulation::new(adaptive, 100, 1);
+
+    simulation.run(99, usual);
+    assert_eq!(simulation.timeout(), Duration::from_secs(1));
+
+    simulation.run(5, usual);
+    assert!(within(simulation.timeout(), 10, 16));
+}
+
+#[test]
+fn leaves_its_initial_timeout_where_that_cuts_all_calls_off() {
+    let adaptive = Adaptive {
+        initial: Some(Duration::from_millis(10)),
+        ..Adaptive::default()
+    };
+    let mut simulation = Simulation::new(adaptive, 100, 1);
+
+    simulation.run(5_000, ten_times_slower);
+
+    assert!(within(simulation.timeout(), 100, 150));
+}

@@ -1,0 +1,151 @@
+use std::ops::Deref;
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use watertight_core::{Entry, Padded};
+
+use crate::explorers::Explorer;
+use crate::machine::Machine;
+use crate::plan::{Plan, in_nanos};
+use crate::samples::Samples;
+
+/// A call's way to its machine: the stripe of the thread that made it, or where there are keys the
+/// entry of its key.
+pub(crate) type Held = Arc<Padded<Way>>;
+
+/// Leads to a machine, and keeps what calls have measured on its way there. Who holds a way is a
+/// call.
+#[derive(Debug)]
+pub(crate) struct Way {
+    machine: Arc<Machine>,
+    samples: Samples,
+}
+
+/// How a call begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Start {
+    /// How many nanoseconds it may take.
+    pub(crate) limit: u64,
+    /// Whether its duration is one to learn from.
+    pub(crate) teaches: bool,
+    /// Whether it explores.
+    pub(crate) explores: bool,
+}
+
+impl Way {
+    pub(crate) fn new(machine: Arc<Machine>) -> Self {
+        Self {
+            machine,
+            samples: Samples::default(),
+        }
+    }
+
+    pub(crate) fn machine(&self) -> Arc<Machine> {
+        Arc::clone(&self.machine)
+    }
+
+    /// Says how a call of this plan begins.
+    #[inline]
+    pub(crate) fn start(&self, plan: Plan) -> Start {
+        match self.learning() {
+            Some(learning) if plan.is_learnt() => {
+                let pick = self.samples.pick(self.explores_every());
+                Start {
+                    limit: self.limit(plan),
+                    teaches: pick.timed,
+                    explores: learning.explorers.explores(pick.explores),
+                }
+            }
+            _ => Start::taught(plan.limit()),
+        }
+    }
+
+    /// Sends a call out to explore. Returns how many nanoseconds it may take.
+    #[cold]
+    pub(crate) fn explore(&self, now: u64) -> Option<(Explorer, u64)> {
+        let (adaptive, learning) = (self.control.adaptive()?, self.learning()?);
+        Some((learning.explorers.send(now), in_nanos(adaptive.max)))
+    }
+
+    /// Takes note that a call that explored was answered, and records what that took if it
+    /// `teaches`.
+    #[cold]
+    pub(crate) fn came_back(&self, explorer: Explorer, took: u64, teaches: bool, now: Instant) {
+        let (Some(adaptive), Some(learning)) = (self.control.adaptive(), self.learning()) else {
+            return;
+        };
+        learning.explorers.ended(explorer, took, true);
+        let time = self.control.time(now);
+        if teaches && learning.explored(took, self.samples.calls_each(), time) {
+            self.learn(learning, &adaptive, now);
+        }
+    }
+
+    /// Takes note that one was not waited for any longer.
+    pub(crate) fn lost(&self, explorer: Explorer, after: u64) {
+        if let Some(learning) = self.learning() {
+            learning.explorers.ended(explorer, after, false);
+        }
+    }
+
+    /// Records what an answer took.
+    #[inline]
+    pub(crate) fn record(&self, took: u64, now: Instant) {
+        let time = self.control.time(now);
+        if self.samples.keep(took, time) {
+            self.hand_over(time, now);
+        }
+    }
+
+    /// Records that a call was cut off at `limit`.
+    #[cold]
+    pub(crate) fn cut(&self, limit: u64, now: Instant) {
+        let (Some(adaptive), Some(learning)) = (self.control.adaptive(), self.learning()) else {
+            return;
+        };
+        let time = self.control.time(now);
+        if learning.cut(limit, self.samples.calls_each(), time) {
+            self.learn(learning, &adaptive, now);
+        }
+    }
+
+    fn hand_over(&self, time: u64, now: Instant) {
+        let (Some(adaptive), Some(learning)) = (self.control.adaptive(), self.learning()) else {
+            return;
+        };
+        let calls_each = self.samples.calls_each();
+        let samples = self.samples.take(time, learning.due(&adaptive, time));
+        if learning.record(samples, calls_each, time) {
+            self.learn(learning, &adaptive, now);
+        }
+    }
+}
+
+impl Start {
+    /// A call of which nothing is learnt.
+    #[inline]
+    pub(crate) const fn taught(limit: u64) -> Self {
+        Self {
+            limit,
+            teaches: false,
+            explores: false,
+        }
+    }
+}
+
+impl Deref for Way {
+    type Target = Machine;
+
+    #[inline]
+    fn deref(&self) -> &Machine {
+        &self.machine
+    }
+}
+
+impl Entry for Way {
+    /// What is known of a key may go, and that of the one that was asked for least goes first. One
+    /// that somebody holds a handle of stays.
+    fn worth(&self, _: Instant) -> Option<u64> {
+        (Arc::strong_count(&self.machine) == 1).then(|| self.samples.calls())
+    }
+}

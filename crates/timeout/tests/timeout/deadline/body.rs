@@ -1,0 +1,80 @@
+//! What comes after the head of a response, in HTTP.
+
+use std::convert::Infallible;
+use std::future::ready;
+use std::pin::Pin;
+use std::task::{self, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use tokio::time::{Instant, advance};
+use tokio_test::task::spawn;
+use tokio_test::{assert_pending, assert_ready, assert_ready_ok};
+use tower::{Layer, Service, service_fn};
+use watertight_core::{Context, Reason, Rejection};
+use watertight_http::{AtBodyEnd, HttpExt};
+use watertight_metrics::Registry;
+use watertight_timeout::DeadlineLayer;
+
+use super::stage::{S, WITHIN};
+
+/// A body that says how long it has, and then never ends.
+#[derive(Default)]
+struct SaysWhatItHas {
+    said: bool,
+}
+
+impl Body for SaysWhatItHas {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.said {
+            return Poll::Pending;
+        }
+        self.said = true;
+        let left = Context::current().remaining(Instant::now());
+        let said = format!("{left:?}").into();
+        Poll::Ready(Some(Ok(Frame::data(said))))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_is_made_in_the_context_of_its_call_and_cut_off_at_its_deadline() {
+    let registry = Registry::new();
+    let layer = DeadlineLayer::builder("inbound", WITHIN)
+        .http()
+        .finish(AtBodyEnd)
+        .registry(&registry)
+        .build();
+    let answer =
+        |_: Request<()>| ready(Ok::<_, Infallible>(Response::new(SaysWhatItHas::default())));
+    let mut service = layer.layer(service_fn(answer));
+    let request = Request::builder().header("x-deadline-ms", "3000");
+    let mut call = spawn(service.call(request.body(()).unwrap()));
+
+    let response = assert_ready_ok!(call.poll());
+    drop(call);
+    let mut body = spawn(response.into_body());
+    advance(S).await;
+    let said = assert_ready!(body.enter(|cx, body| body.poll_frame(cx)));
+    assert_eq!(said.unwrap().unwrap().into_data().unwrap(), "Some(2s)");
+    assert_pending!(body.enter(|cx, body| body.poll_frame(cx)));
+    assert_eq!(layer.handle().in_flight(), 1);
+    advance(2 * S).await;
+
+    assert!(body.is_woken());
+    let ended = assert_ready!(body.enter(|cx, body| body.poll_frame(cx)));
+    let error = ended.unwrap().unwrap_err();
+    let rejection = Rejection::find(&*error).unwrap();
+    assert_eq!(rejection.reason(), Reason::DeadlineExceeded);
+    assert_eq!(rejection.name(), "inbound");
+    assert_eq!(layer.handle().in_flight(), 0);
+    assert_eq!(layer.handle().snapshot().cut_off, 1);
+    let calls = registry.snapshot().instances[0].calls;
+    assert_eq!((calls.success, calls.cancelled, calls.rejected), (0, 0, 1));
+}

@@ -1,0 +1,10 @@
+//! Deadlines that come in, and that are passed on.
+
+mod body;
+mod contract;
+mod handle;
+mod hops;
+mod inbound;
+mod mode;
+mod propagate;
+mod stage;

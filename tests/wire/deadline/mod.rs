@@ -1,0 +1,6 @@
+//! Deadlines over real sockets.
+
+mod bodies;
+mod hops;
+mod phases;
+mod work;
