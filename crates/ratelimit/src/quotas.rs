@@ -1,0 +1,52 @@
+use watertight_core::ConfigError;
+
+use crate::Quota;
+
+/// Quotas that have all to be met: 10 a second *and* 1,000 an hour *and* 10,000 a day.
+///
+/// Made of [`Quota`]s by [`and`](Quota::and). A call takes its cost from all of them or from none.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct Quotas(Vec<Quota>);
+
+impl Quotas {
+    /// Every call pays for each quota, and three or four say all that there is to say.
+    pub const MOST: usize = 8;
+
+    /// Adds a quota.
+    ///
+    /// They are asked in this order: the one that refuses most comes best first.
+    #[must_use]
+    pub fn and(mut self, quota: Quota) -> Self {
+        self.0.push(quota);
+        self
+    }
+
+    /// Returns the quotas in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Quota] {
+        &self.0
+    }
+
+    /// Checks the quotas.
+    ///
+    /// # Errors
+    ///
+    /// If there are none, or more than [`MOST`](Self::MOST), and what
+    /// [`Quota::validate`] says of the first that cannot be.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let count = self.0.len();
+        if !(1..=Self::MOST).contains(&count) {
+            let allowed = format!("in 1..={}", Self::MOST);
+            return Err(ConfigError::new("quotas", count, allowed));
+        }
+        self.0.iter().try_for_each(Quota::validate)
+    }
+}
+
+impl From<Quota> for Quotas {
+    fn from(quota: Quota) -> Self {
+        Self(vec![quota])
+    }
+}

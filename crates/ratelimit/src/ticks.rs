@@ -1,0 +1,123 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::nanos;
+
+/// For how long a word counts: a hundred years. Then time stands still.
+pub(crate) const HORIZON: Duration = Duration::from_secs(36_525 * 86_400);
+
+const HORIZON_NANOS: u64 = nanos(HORIZON);
+
+/// A clock that counts in ticks: the time in which a token comes has 2^k of them.
+///
+/// Since the unit is a part of a token and not of a second, no rate has to be rounded: a token is a
+/// whole number of ticks, and the time of each tick is computed from the epoch anew, so that no
+/// error adds up. k is chosen so that a word lasts for the [`HORIZON`]: 2 for 10^9 tokens a second,
+/// 25 for 100, 48 for one a day.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticks {
+    epoch: Instant,
+    /// The k.
+    bits: u32,
+    /// Ticks a nanosecond, times 2^shift, rounded up: a token is there when it is due, and not a
+    /// nanosecond later. It has its highest bit set, so that in a hundred years it errs by two
+    /// ticks at most.
+    multiplier: u64,
+    shift: u32,
+    /// 2^127 / `multiplier`, rounded down.
+    inverse: u64,
+}
+
+impl Ticks {
+    /// The least k: a quarter of a token.
+    const MIN_BITS: u32 = 2;
+
+    /// Returns how many tokens there is room for in a word beyond those of the horizon.
+    pub(crate) fn room(tokens: u64, period: Duration) -> u64 {
+        let most = (1 << (u64::BITS - Self::MIN_BITS)) - 1;
+        u64::saturating_sub(most, tokens_in_all(tokens, period))
+    }
+
+    /// Starts a clock for a rate of `tokens` a `period`, whose words may be `reserve` tokens ahead
+    /// of the time. That is at most what there is [`room`](Self::room) for.
+    pub(crate) fn new(tokens: u64, period: Duration, reserve: u64, epoch: Instant) -> Self {
+        let in_all = tokens_in_all(tokens, period).saturating_add(reserve);
+        let bits = in_all.leading_zeros();
+
+        let (tokens, period) = (u128::from(tokens.max(1)), u128::from(nanos(period).max(1)));
+        let mut scale = (tokens as u64).leading_zeros() + period.ilog2();
+        if (tokens << scale) / period < 1 << 63 {
+            scale += 1;
+        }
+        let multiplier = (tokens << scale).div_ceil(period).min(u64::MAX.into()) as u64;
+        Self {
+            epoch,
+            bits,
+            multiplier,
+            shift: scale.saturating_sub(bits),
+            inverse: ((1 << 127) / u128::from(multiplier)).min(u64::MAX.into()) as u64,
+        }
+    }
+
+    /// Returns when this clock began.
+    pub(crate) fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
+    /// Returns the last tick that has come by `now`. Before the epoch it is 0.
+    #[inline]
+    pub(crate) fn at(&self, now: Instant) -> u64 {
+        self.at_nanos(self.nanos(now))
+    }
+
+    /// Returns how many ticks there are to `tokens`.
+    #[inline]
+    pub(crate) const fn of(&self, tokens: u64) -> u64 {
+        if tokens.leading_zeros() < self.bits {
+            return u64::MAX;
+        }
+        tokens << self.bits
+    }
+
+    /// Returns how many whole tokens there are to `ticks`.
+    #[inline]
+    pub(crate) const fn tokens(&self, ticks: u64) -> u64 {
+        ticks >> self.bits
+    }
+
+    /// Returns how long it takes from `now` until `tick` has come.
+    #[inline]
+    pub(crate) fn until(&self, tick: u64, now: Instant) -> Duration {
+        Duration::from_nanos(self.nanos_at(tick).saturating_sub(self.nanos(now)))
+    }
+
+    /// Returns the first nanosecond since the epoch at which `tick` has come.
+    #[inline]
+    pub(crate) fn nanos_at(&self, tick: u64) -> u64 {
+        // Multiplying by the inverse leads to at most two less. A division would take as long as
+        // all the rest of a decision.
+        let guess = (u128::from(tick) * u128::from(self.inverse)) >> (127 - self.shift);
+        let guess = guess.min(HORIZON_NANOS.into()) as u64;
+        (guess..guess + 2)
+            .find(|&nanos| self.at_nanos(nanos) >= tick)
+            .unwrap_or(guess + 2)
+    }
+
+    #[inline]
+    fn at_nanos(&self, nanos: u64) -> u64 {
+        let nanos = nanos.min(HORIZON_NANOS);
+        ((u128::from(nanos) * u128::from(self.multiplier)) >> self.shift) as u64
+    }
+
+    #[inline]
+    fn nanos(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.epoch))
+    }
+}
+
+/// Returns how many tokens come until the horizon, and one more for what is rounded up.
+fn tokens_in_all(tokens: u64, period: Duration) -> u64 {
+    let tokens = u128::from(tokens) * u128::from(HORIZON_NANOS);
+    let tokens = tokens / u128::from(nanos(period).max(1)) + 2;
+    tokens.try_into().unwrap_or(u64::MAX)
+}
