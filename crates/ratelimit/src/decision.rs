@@ -38,7 +38,7 @@ impl Decision {
 ///
 /// Of several quotas it is the one that refused the call for longest, or else the one that has
 /// least left.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Status {
     /// Which of several quotas it is, from 0, in the order in which they were written.
     pub quota: usize,

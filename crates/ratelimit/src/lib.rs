@@ -3,9 +3,14 @@
 #![allow(dead_code, reason = "until the layers use the machines")]
 
 mod decision;
+mod gcra;
+mod past;
 mod quota;
 mod quotas;
+mod sync;
 mod ticks;
+mod token_bucket;
+mod words;
 
 pub use decision::{Decision, Status};
 pub use quota::Quota;

@@ -64,7 +64,8 @@ impl Ticks {
         self.epoch
     }
 
-    /// Returns the last tick that has come by `now`. Before the epoch it is 0.
+    /// Returns the last tick that has come by `now`. At the epoch it is 1, and before it too: 0 is
+    /// a word that was never written.
     #[inline]
     pub(crate) fn at(&self, now: Instant) -> u64 {
         self.at_nanos(self.nanos(now))
@@ -85,10 +86,25 @@ impl Ticks {
         ticks >> self.bits
     }
 
+    /// Returns how many of these ticks there are to `ticks` of another clock, rounded up.
+    pub(crate) fn convert(&self, ticks: u64, other: &Self) -> u64 {
+        match self.bits.checked_sub(other.bits) {
+            Some(more) if ticks.leading_zeros() < more => u64::MAX,
+            Some(more) => ticks << more,
+            None => ticks.div_ceil(1 << (other.bits - self.bits)),
+        }
+    }
+
     /// Returns how long it takes from `now` until `tick` has come.
     #[inline]
     pub(crate) fn until(&self, tick: u64, now: Instant) -> Duration {
-        Duration::from_nanos(self.nanos_at(tick).saturating_sub(self.nanos(now)))
+        self.until_nanos(self.nanos_at(tick), now)
+    }
+
+    /// Returns how long it takes from `now` until so many nanoseconds since the epoch.
+    #[inline]
+    pub(crate) fn until_nanos(&self, nanos: u64, now: Instant) -> Duration {
+        Duration::from_nanos(nanos.saturating_sub(self.nanos(now)))
     }
 
     /// Returns the first nanosecond since the epoch at which `tick` has come.
@@ -96,7 +112,8 @@ impl Ticks {
     pub(crate) fn nanos_at(&self, tick: u64) -> u64 {
         // Multiplying by the inverse leads to at most two less. A division would take as long as
         // all the rest of a decision.
-        let guess = (u128::from(tick) * u128::from(self.inverse)) >> (127 - self.shift);
+        let passed = u128::from(tick.saturating_sub(1));
+        let guess = (passed * u128::from(self.inverse)) >> (127 - self.shift);
         let guess = guess.min(HORIZON_NANOS.into()) as u64;
         (guess..guess + 2)
             .find(|&nanos| self.at_nanos(nanos) >= tick)
@@ -106,7 +123,7 @@ impl Ticks {
     #[inline]
     fn at_nanos(&self, nanos: u64) -> u64 {
         let nanos = nanos.min(HORIZON_NANOS);
-        ((u128::from(nanos) * u128::from(self.multiplier)) >> self.shift) as u64
+        ((u128::from(nanos) * u128::from(self.multiplier)) >> self.shift) as u64 + 1
     }
 
     #[inline]

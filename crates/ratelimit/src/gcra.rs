@@ -1,0 +1,318 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::ticks::Ticks;
+use crate::{Quota, Status};
+
+/// The generic cell rate algorithm: a token bucket whose whole state is one word.
+///
+/// The word is the tick at which the bucket will be whole again, the theoretical arrival time of
+/// ITU-T I.371. Taking moves it on, time catches up with it, and as long as it is ahead of the time
+/// by no more than the burst, there was enough. 0 is a bucket that nobody has touched. Since one
+/// that is whole holds no information, to forget it is to lose nothing.
+#[derive(Clone, Debug)]
+pub(crate) struct Gcra {
+    ticks: Ticks,
+    /// In ticks.
+    burst: u64,
+    /// How far below nothing penalties go, in ticks.
+    debt: u64,
+    /// The burst in tokens.
+    limit: u64,
+    period: Duration,
+    window: Duration,
+}
+
+/// The word of a bucket that nobody has touched.
+pub(crate) const UNTOUCHED: u64 = 0;
+
+impl Gcra {
+    /// Makes the machine of a valid quota. Words are counted from the epoch.
+    pub(crate) fn new(quota: &Quota, epoch: Instant) -> Self {
+        let (limit, debt) = (quota.capacity(), quota.max_debt());
+        let reserve = limit.saturating_add(debt);
+        let ticks = Ticks::new(quota.tokens(), quota.period(), reserve, epoch);
+        Self {
+            burst: ticks.of(limit),
+            debt: ticks.of(debt),
+            limit,
+            period: quota.period(),
+            window: quota.window(),
+            ticks,
+        }
+    }
+
+    /// Returns the machine as it works at one time.
+    #[inline]
+    pub(crate) fn at(&self, now: Instant) -> GcraAt<'_> {
+        GcraAt {
+            gcra: self,
+            now,
+            tick: self.ticks.at(now),
+        }
+    }
+
+    /// Returns how many tokens can be taken at once.
+    #[inline]
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Returns the period of the quota.
+    pub(crate) fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// Returns the nanosecond since the epoch at which the bucket of `word` is whole again.
+    #[inline]
+    pub(crate) fn whole_at(&self, word: u64) -> u64 {
+        self.ticks.nanos_at(word)
+    }
+
+    /// Returns how long it takes from the most that can be owed to nothing.
+    pub(crate) fn recovery(&self) -> Duration {
+        let most = self.burst.saturating_add(self.debt).saturating_add(1);
+        Duration::from_nanos(self.ticks.nanos_at(most))
+    }
+
+    /// Makes of the `word` of an `old` quota the one of this quota, which took its place at
+    /// `changed_at`.
+    ///
+    /// What was taken stays taken, as far as there is room for it.
+    pub(crate) fn carry(&self, word: u64, old: &Self, changed_at: Instant) -> u64 {
+        let owed = word.saturating_sub(old.ticks.at(changed_at));
+        if owed == 0 {
+            return UNTOUCHED;
+        }
+        let taken = self.ticks.convert(owed.min(old.burst), &old.ticks);
+        let debt = self
+            .ticks
+            .convert(owed.saturating_sub(old.burst), &old.ticks);
+        self.ticks.at(changed_at) + taken.min(self.burst) + debt.min(self.debt)
+    }
+}
+
+/// A [`Gcra`] at one time: what it makes of words then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GcraAt<'a> {
+    gcra: &'a Gcra,
+    now: Instant,
+    tick: u64,
+}
+
+impl GcraAt<'_> {
+    /// Takes `cost` tokens, if they are there.
+    #[inline]
+    pub(crate) fn take(&self, word: u64, cost: u64) -> Option<u64> {
+        let whole_at = word.max(self.tick).checked_add(self.gcra.ticks.of(cost))?;
+        (whole_at - self.tick <= self.gcra.burst).then_some(whole_at)
+    }
+
+    /// Takes `cost` tokens whether they are there or not, as far as debts go.
+    pub(crate) fn charge(&self, word: u64, cost: u64) -> u64 {
+        let most = self.tick + self.gcra.burst + self.gcra.debt;
+        let whole_at = word.max(self.tick).saturating_add(self.gcra.ticks.of(cost));
+        // The time may have stepped back from where the word was within bounds.
+        whole_at.min(most).max(word)
+    }
+
+    /// Gives `cost` tokens back. A bucket that is whole without them has no use for them.
+    pub(crate) fn give_back(&self, word: u64, cost: u64) -> Option<u64> {
+        let whole_at = word.saturating_sub(self.gcra.ticks.of(cost));
+        (word > self.tick).then(|| whole_at.max(UNTOUCHED + 1))
+    }
+
+    /// Returns how many whole tokens are left.
+    #[inline]
+    pub(crate) fn remaining(&self, word: u64) -> u64 {
+        let owed = word.saturating_sub(self.tick);
+        self.gcra.ticks.tokens(self.gcra.burst.saturating_sub(owed))
+    }
+
+    /// Returns how long it takes until `cost` tokens are there, `None` if they never are.
+    pub(crate) fn wait(&self, word: u64, cost: u64) -> Option<Duration> {
+        if cost > self.gcra.limit {
+            return None;
+        }
+        let whole_at = word.saturating_add(self.gcra.ticks.of(cost));
+        Some(self.until(whole_at.saturating_sub(self.gcra.burst)))
+    }
+
+    /// Returns how the quota stands, which is the one of this `index`.
+    #[inline]
+    pub(crate) fn status(&self, word: u64, index: usize) -> Status {
+        Status {
+            quota: index,
+            limit: self.gcra.limit,
+            remaining: self.remaining(word),
+            reset: self.until(word),
+            window: self.gcra.window,
+        }
+    }
+
+    /// Returns the status of a quota where there is no room for a word before `whole_at`, in
+    /// nanoseconds since the epoch.
+    pub(crate) fn no_room(&self, whole_at: u64, index: usize) -> Status {
+        Status {
+            remaining: 0,
+            reset: self.gcra.ticks.until_nanos(whole_at, self.now),
+            ..self.status(UNTOUCHED, index)
+        }
+    }
+
+    #[inline]
+    fn until(&self, tick: u64) -> Duration {
+        if tick <= self.tick {
+            return Duration::ZERO;
+        }
+        self.gcra.ticks.until(tick, self.now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Ten a second, three at once, as the vectors of the algorithm have it: an interval of
+    /// 100 ms and a tolerance of 200.
+    #[test]
+    fn decides_as_virtual_scheduling_does() {
+        let epoch = Instant::now();
+        let gcra = Gcra::new(&Quota::per_second(10).burst(3), epoch);
+        let mut word = UNTOUCHED;
+
+        for (time, wait) in [
+            (0, 0),
+            (0, 0),
+            (0, 0),
+            (0, 100),
+            (99, 1),
+            (100, 0),
+            (150, 50),
+            (199, 1),
+            (200, 0),
+            (1_000, 0),
+            (1_000, 0),
+            (1_000, 0),
+            (1_000, 100),
+        ] {
+            let at = gcra.at(epoch + time * MS);
+            assert_eq!(at.wait(word, 1), Some(wait * MS), "at {time} ms");
+            let taken = at.take(word, 1);
+            assert_eq!(taken.is_some(), wait == 0, "at {time} ms");
+            word = taken.unwrap_or(word);
+        }
+    }
+
+    #[test]
+    fn lets_no_more_pass_in_an_interval_than_the_burst_and_what_comes_in() {
+        let epoch = Instant::now();
+        let gcra = Gcra::new(&Quota::per_second(10).burst(5), epoch);
+
+        let mut word = UNTOUCHED;
+        let mut passed = 0;
+        for time in 0..=250 {
+            let at = gcra.at(epoch + time * MS);
+            while let Some(taken) = at.take(word, 1) {
+                word = taken;
+                passed += 1;
+            }
+        }
+
+        assert_eq!(passed, 7);
+    }
+
+    #[test]
+    fn a_penalty_goes_below_nothing_and_is_bounded() {
+        let epoch = Instant::now();
+        let gcra = Gcra::new(&Quota::per_second(1).burst(5).debt(20), epoch);
+        let at = gcra.at(epoch);
+
+        let word = at.charge(UNTOUCHED, 10);
+        assert_eq!(at.remaining(word), 0);
+        assert_eq!(at.wait(word, 1), Some(6 * SECOND));
+
+        let word = at.charge(word, u64::MAX);
+        assert_eq!(at.wait(word, 1), Some(21 * SECOND));
+    }
+
+    #[test]
+    fn a_bucket_never_gets_more_back_than_it_holds() {
+        let epoch = Instant::now();
+        let gcra = Gcra::new(&Quota::per_second(1).burst(5), epoch);
+        let at = gcra.at(epoch);
+        let word = at.take(UNTOUCHED, 3).unwrap();
+
+        assert_eq!(at.remaining(at.give_back(word, 2).unwrap()), 4);
+        assert_eq!(at.remaining(at.give_back(word, u64::MAX).unwrap()), 5);
+        assert_eq!(gcra.at(epoch + 3 * SECOND).give_back(word, 1), None);
+    }
+
+    #[test]
+    fn a_time_that_steps_back_creates_nothing_and_loses_nothing() {
+        let epoch = Instant::now();
+        let gcra = Gcra::new(&Quota::per_second(1).burst(5), epoch);
+        let later = gcra.at(epoch + 100 * SECOND);
+        let word = later.take(UNTOUCHED, 5).unwrap();
+
+        for back in [epoch, epoch + 50 * SECOND] {
+            let back = gcra.at(back);
+            assert_eq!(back.take(word, 1), None);
+            assert_eq!(back.charge(word, 1), word);
+        }
+
+        assert_eq!(later.take(word, 1), None);
+        let at = gcra.at(epoch + 102 * SECOND);
+        assert_eq!(at.remaining(word), 2);
+    }
+
+    #[test]
+    fn what_was_taken_of_an_old_quota_stays_taken() {
+        let epoch = Instant::now();
+        let now = epoch + 1_000 * SECOND;
+        let old = Gcra::new(&Quota::per_second(100), epoch);
+        let word = old.at(now).take(UNTOUCHED, 30).unwrap();
+
+        for (quota, remaining) in [
+            (Quota::per_second(100), 70),
+            (Quota::per_second(1_000), 970),
+            (Quota::per_second(1_000_000_000), 999_999_970),
+            (Quota::per_second(40), 10),
+            (Quota::per_second(20), 0),
+            (Quota::per_hour(60), 30),
+        ] {
+            let new = Gcra::new(&quota, epoch);
+            let carried = new.carry(word, &old, now);
+            assert_eq!(new.at(now).remaining(carried), remaining, "{quota:?}");
+            assert!(
+                new.at(now).wait(carried, 1) <= Some(60 * SECOND),
+                "{quota:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_whole_is_untouched_for_the_next_quota() {
+        let epoch = Instant::now();
+        let old = Gcra::new(&Quota::per_second(100), epoch);
+        let word = old.at(epoch).take(UNTOUCHED, 100).unwrap();
+
+        let new = Gcra::new(&Quota::per_second(1), epoch);
+        assert_eq!(new.carry(word, &old, epoch + SECOND), UNTOUCHED);
+    }
+
+    #[test]
+    fn when_a_hundred_years_are_over_no_more_comes_in() {
+        let epoch = Instant::now();
+        let gcra = Gcra::new(&Quota::per_second(1_000_000_000), epoch);
+        let late = gcra.at(epoch + 2 * crate::ticks::HORIZON);
+        let word = late.take(UNTOUCHED, 1_000_000_000).unwrap();
+
+        let later = gcra.at(epoch + 3 * crate::ticks::HORIZON);
+        assert_eq!(later.take(word, 1), None);
+    }
+}

@@ -1,0 +1,295 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::Key;
+
+use crate::decision::Meter;
+use crate::gcra::{Gcra, GcraAt, UNTOUCHED};
+use crate::past::Past;
+use crate::words::{Unchanged, Words};
+use crate::{Decision, Quotas, Status};
+
+/// Token buckets: one for each quota, and of each for every key that there are words for.
+#[derive(Debug)]
+pub(crate) struct TokenBucket<W> {
+    gcras: Box<[Gcra]>,
+    words: W,
+    /// The most that all quotas can ever let pass at once.
+    most: u64,
+    epoch: Instant,
+    /// The quotas before these, the latest first.
+    before: Vec<Past<W>>,
+    /// What was taken before the quotas were changed has all come back by then.
+    settled_at: Instant,
+}
+
+impl<W: Words> TokenBucket<W> {
+    /// Makes the buckets of valid quotas. `words` are untouched, and of no other machine.
+    pub(crate) fn new(quotas: &Quotas, words: W, epoch: Instant) -> Self {
+        let quotas = quotas.as_slice().iter();
+        let gcras: Box<[Gcra]> = quotas.map(|quota| Gcra::new(quota, epoch)).collect();
+        Self {
+            most: gcras.iter().map(Gcra::limit).min().unwrap_or(0),
+            gcras,
+            words,
+            epoch,
+            before: Vec::new(),
+            settled_at: epoch,
+        }
+    }
+
+    /// Makes the buckets of other quotas, which take the place of these at `now`.
+    ///
+    /// What has been taken stays taken, from the quota of the same period, or else from the one in
+    /// the same place, and comes back at the new rate. `words` are new ones again.
+    pub(crate) fn followed_by(&self, quotas: &Quotas, words: W, now: Instant) -> Self {
+        let mut next = Self::new(quotas, words, self.epoch);
+        next.before = vec![Past::new(self.gcras.clone(), self.words.clone(), now)];
+        if now < self.settled_at {
+            let older = self.before.iter().take(Past::<W>::MOST - 1);
+            next.before.extend(older.cloned());
+        }
+        let recovery = next.gcras.iter().map(Gcra::recovery).max();
+        next.settled_at = now + recovery.unwrap_or_default();
+        next
+    }
+
+    /// Takes `cost` from the first quotas of `key`, as many as have it, and returns how the
+    /// tightest stands then.
+    #[inline]
+    fn take_in_order(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<Status, Refusal> {
+        let mut tightest = Tightest::default();
+        for (index, gcra) in self.gcras.iter().enumerate() {
+            let at = gcra.at(now);
+            match self.update(key, index, now, |word| at.take(word, cost)) {
+                Ok(word) => tightest.compare(at, word, index),
+                Err(unchanged) => return Err(Refusal { index, unchanged }),
+            }
+        }
+        Ok(tightest.status())
+    }
+
+    /// Says what became of a call of `cost` that one of the quotas refused.
+    #[cold]
+    fn refused(&self, key: Option<Key>, cost: u64, now: Instant, refusal: &Refusal) -> Decision {
+        let &Refusal { index, unchanged } = refusal;
+        match unchanged {
+            Unchanged::Word(refused) => self.decide(cost, now, |other| {
+                if other == index {
+                    refused
+                } else {
+                    self.word(key, other, now)
+                }
+            }),
+            Unchanged::NoRoom(whole_at) => {
+                let status = self.gcras[index].at(now).no_room(whole_at, index);
+                Decision::refused(status, Some(status.reset))
+            }
+        }
+    }
+
+    /// Decides on a call of `cost` by the words of the quotas.
+    fn decide(&self, cost: u64, now: Instant, word: impl Fn(usize) -> u64) -> Decision {
+        let mut tightest = Tightest::default();
+        let mut longest: Option<(Option<Duration>, Status)> = None;
+        for (index, gcra) in self.gcras.iter().enumerate() {
+            let (at, word) = (gcra.at(now), word(index));
+            tightest.compare(at, word, index);
+            if cost == 0 || at.take(word, cost).is_some() {
+                continue;
+            }
+            let wait = at.wait(word, cost);
+            let order = |wait: Option<Duration>| wait.unwrap_or(Duration::MAX);
+            if longest.is_none_or(|(so_far, _)| order(wait) > order(so_far)) {
+                longest = Some((wait, at.status(word, index)));
+            }
+        }
+        match longest {
+            Some((wait, status)) => Decision::refused(status, wait),
+            None => Decision::admitted(tightest.status()),
+        }
+    }
+
+    /// Gives `cost` back to the first `count` quotas.
+    fn give_back_to(&self, count: usize, key: Option<Key>, cost: u64, now: Instant) {
+        for (index, gcra) in self.gcras.iter().enumerate().take(count) {
+            let at = gcra.at(now);
+            // A bucket that is whole, or for which there is no room, is as good as given back to.
+            let _ = self.update(key, index, now, |word| at.give_back(word, cost));
+        }
+    }
+
+    #[inline]
+    fn update(
+        &self,
+        key: Option<Key>,
+        index: usize,
+        now: Instant,
+        change: impl FnMut(u64) -> Option<u64>,
+    ) -> Result<u64, Unchanged> {
+        let whole_at = |word| self.gcras[index].whole_at(word);
+        let fresh = self.fresh(key, index, now);
+        self.words.update(key, index, fresh, whole_at, change)
+    }
+
+    fn word(&self, key: Option<Key>, index: usize, now: Instant) -> u64 {
+        match self.words.word(key, index) {
+            UNTOUCHED => self.fresh(key, index, now),
+            word => word,
+        }
+    }
+
+    /// Returns the word of a key that nobody has asked for since the quotas were changed.
+    #[inline]
+    fn fresh(&self, key: Option<Key>, index: usize, now: Instant) -> u64 {
+        if now >= self.settled_at || self.before.is_empty() {
+            return UNTOUCHED;
+        }
+        Past::inherited(&self.before, key, index, &self.gcras[index])
+    }
+}
+
+impl<W: Words> Meter for TokenBucket<W> {
+    #[inline]
+    fn take(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
+        if cost == 0 || cost > self.most {
+            return self.peek(key, cost, now);
+        }
+        match self.take_in_order(key, cost, now) {
+            Ok(status) => Decision::admitted(status),
+            Err(refusal) => {
+                self.give_back_to(refusal.index, key, cost, now);
+                self.refused(key, cost, now, &refusal)
+            }
+        }
+    }
+
+    fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
+        let mut taken = most;
+        for (index, gcra) in self.gcras.iter().enumerate() {
+            let at = gcra.at(now);
+            let mut here = 0;
+            let updated = self.update(key, index, now, |word| {
+                here = at.remaining(word).min(taken);
+                (here > 0).then(|| at.take(word, here)).flatten()
+            });
+            if let Err(unchanged) = updated {
+                self.give_back_to(index, key, taken, now);
+                let refusal = Refusal { index, unchanged };
+                return (0, self.refused(key, most.min(1), now, &refusal));
+            }
+            if here < taken {
+                self.give_back_to(index, key, taken - here, now);
+                taken = here;
+            }
+        }
+        (taken, self.peek(key, 0, now))
+    }
+
+    fn peek(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
+        self.decide(cost, now, |index| self.word(key, index, now))
+    }
+
+    fn give_back(&self, key: Option<Key>, cost: u64, now: Instant) {
+        self.give_back_to(self.gcras.len(), key, cost, now);
+    }
+
+    fn charge(&self, key: Option<Key>, cost: u64, now: Instant) {
+        if cost == 0 {
+            return;
+        }
+        for (index, gcra) in self.gcras.iter().enumerate() {
+            let at = gcra.at(now);
+            // A key for which there is no room gets nothing anyhow.
+            let _ = self.update(key, index, now, |word| Some(at.charge(word, cost)));
+        }
+    }
+}
+
+/// Which quota did not let a call pass, and why.
+struct Refusal {
+    index: usize,
+    unchanged: Unchanged,
+}
+
+/// The quota that has least left, the first of equal ones.
+#[derive(Default)]
+struct Tightest<'a>(Option<(u64, GcraAt<'a>, u64, usize)>);
+
+impl<'a> Tightest<'a> {
+    #[inline]
+    fn compare(&mut self, at: GcraAt<'a>, word: u64, index: usize) {
+        let remaining = at.remaining(word);
+        if self.0.is_none_or(|(least, ..)| remaining < least) {
+            self.0 = Some((remaining, at, word, index));
+        }
+    }
+
+    #[inline]
+    fn status(self) -> Status {
+        self.0
+            .map(|(_, at, word, index)| at.status(word, index))
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use super::*;
+    use crate::Quota;
+    use crate::words::Direct;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn bucket(quotas: impl Into<Quotas>) -> (TokenBucket<Direct>, Instant) {
+        let quotas = quotas.into();
+        assert_eq!(quotas.validate(), Ok(()));
+        let epoch = Instant::now();
+        let words = Direct::new(quotas.as_slice().len());
+        (TokenBucket::new(&quotas, words, epoch), epoch)
+    }
+
+    /// The table that limiters of the kind are tested by: one a second, five at once.
+    #[test]
+    fn says_what_is_left_and_when_there_will_be_more() {
+        let (bucket, epoch) = bucket(Quota::per_second(1).burst(5));
+        let never = None;
+
+        for (time, cost, admitted, remaining, reset, retry_after) in [
+            (0, 6, false, 5, 0, never),
+            (0, 1, true, 4, 1_000, None),
+            (0, 1, true, 3, 2_000, None),
+            (0, 1, true, 2, 3_000, None),
+            (0, 1, true, 1, 4_000, None),
+            (0, 1, true, 0, 5_000, None),
+            (0, 1, false, 0, 5_000, Some(1_000)),
+            (3_000, 1, true, 2, 3_000, None),
+            (3_100, 1, true, 1, 3_900, None),
+            (4_000, 1, true, 1, 4_000, None),
+            (8_000, 1, true, 4, 1_000, None),
+            (9_500, 1, true, 4, 1_000, None),
+            (9_500, 0, true, 4, 1_000, None),
+            (9_500, 2, true, 2, 3_000, None),
+            (9_500, 5, false, 2, 3_000, Some(3_000)),
+            (15_000, 6, false, 5, 0, never),
+        ] {
+            let now = epoch + time * MS;
+            let expected = Decision {
+                admitted,
+                status: Status {
+                    quota: 0,
+                    limit: 5,
+                    remaining,
+                    reset: reset * MS,
+                    window: 5_000 * MS,
+                },
+                retry_after: retry_after.map(|after| after * MS),
+            };
+            assert_eq!(
+                bucket.take(None, cost, now),
+                expected,
+                "{cost} at {time} ms"
+            );
+        }
+    }
+}

@@ -1,0 +1,82 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use watertight_core::{Key, Padded};
+
+use crate::gcra::UNTOUCHED;
+use crate::sync::AtomicU64;
+
+/// Where the words of a machine are: one for each key and quota. Clones are the same words.
+pub(crate) trait Words: Clone + Send + Sync {
+    /// Returns the word of the `index`th quota of `key`, [`UNTOUCHED`] if there is none.
+    fn word(&self, key: Option<Key>, index: usize) -> u64;
+
+    /// Makes of that word what `change` says, unless that is `None`, and returns the new one.
+    ///
+    /// `change` is asked again when others were faster. A word that is not there is `fresh`. A word
+    /// is worth as much as `whole_at` says, the nanoseconds since the epoch at which it can be
+    /// forgotten.
+    ///
+    /// # Errors
+    ///
+    /// If nothing was changed: the word as it is, or that there is no room for it.
+    fn update(
+        &self,
+        key: Option<Key>,
+        index: usize,
+        fresh: u64,
+        whole_at: impl Fn(u64) -> u64,
+        change: impl FnMut(u64) -> Option<u64>,
+    ) -> Result<u64, Unchanged>;
+}
+
+/// Why a word has not been changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Unchanged {
+    /// It stays this.
+    Word(u64),
+    /// There is no room for one more, until this nanosecond since the epoch.
+    NoRoom(u64),
+}
+
+/// The words of all calls together, whatever their key.
+#[derive(Clone, Debug)]
+pub(crate) struct Direct(Arc<[Padded<AtomicU64>]>);
+
+impl Direct {
+    /// Makes the words of so many quotas.
+    pub(crate) fn new(quotas: usize) -> Self {
+        let untouched = || Padded(AtomicU64::new(UNTOUCHED));
+        Self((0..quotas).map(|_| untouched()).collect())
+    }
+}
+
+impl Words for Direct {
+    fn word(&self, _: Option<Key>, index: usize) -> u64 {
+        self.0[index].load(Relaxed)
+    }
+
+    // Nothing but the word itself is shared through it, so that no order is needed.
+    #[inline]
+    fn update(
+        &self,
+        _: Option<Key>,
+        index: usize,
+        fresh: u64,
+        _: impl Fn(u64) -> u64,
+        mut change: impl FnMut(u64) -> Option<u64>,
+    ) -> Result<u64, Unchanged> {
+        let place = &self.0[index];
+        let mut kept = place.load(Relaxed);
+        loop {
+            let word = if kept == UNTOUCHED { fresh } else { kept };
+            let Some(changed) = change(word) else {
+                return Err(Unchanged::Word(word));
+            };
+            match place.compare_exchange_weak(kept, changed, Relaxed, Relaxed) {
+                Ok(_) => return Ok(changed),
+                Err(other) => kept = other,
+            }
+        }
+    }
+}
