@@ -252,6 +252,17 @@ mod tests {
         assert_eq!(gcra.at(epoch + 3 * SECOND).give_back(word, 1), None);
     }
 
+    /// Or else it would be taken for a word that an older quota has to say more of.
+    #[test]
+    fn a_bucket_that_got_everything_back_is_not_untouched() {
+        let epoch = Instant::now();
+        let gcra = Gcra::new(&Quota::per_second(1).burst(5), epoch);
+        let at = gcra.at(epoch);
+
+        let word = at.take(UNTOUCHED, 3).unwrap();
+        assert_ne!(at.give_back(word, 5), Some(UNTOUCHED));
+    }
+
     #[test]
     fn a_time_that_steps_back_creates_nothing_and_loses_nothing() {
         let epoch = Instant::now();
@@ -292,6 +303,20 @@ mod tests {
                 new.at(now).wait(carried, 1) <= Some(60 * SECOND),
                 "{quota:?}"
             );
+        }
+    }
+
+    #[test]
+    fn nobody_owes_more_than_the_next_quota_allows() {
+        let epoch = Instant::now();
+        let old = Gcra::new(&Quota::per_second(1_000), epoch);
+        let at = old.at(epoch);
+        let (dry, in_debt) = (at.charge(UNTOUCHED, 1_000), at.charge(UNTOUCHED, u64::MAX));
+
+        let new = Gcra::new(&Quota::per_second(1).burst(5).debt(10), epoch);
+        for (word, wait) in [(dry, 1), (in_debt, 11)] {
+            let carried = new.carry(word, &old, epoch);
+            assert_eq!(new.at(epoch).wait(carried, 1), Some(wait * SECOND));
         }
     }
 

@@ -4,6 +4,8 @@
 
 mod decision;
 mod gcra;
+#[cfg(all(test, not(watertight_loom)))]
+mod model;
 mod past;
 mod quota;
 mod quotas;

@@ -190,3 +190,135 @@ impl Quota {
 }
 
 const WORD: &str = "with the tokens of a hundred years they have to fit in 62 bits";
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Quotas of all sizes, the small as often as the large.
+    pub(crate) fn any_quota() -> impl Strategy<Value = Quota> {
+        let nanos = prop_oneof![
+            Just(1_000_000_000_u64),
+            Just(86_400_000_000_000),
+            (0..62_u32).prop_flat_map(|bits| (1 << bits)..(2_u64 << bits)),
+        ];
+        let nanos = nanos.prop_map(|period| period.min(HORIZON.as_nanos() as u64));
+        (nanos, any::<[u64; 3]>(), 0..64_u32, 0..64_u32, 0..64_u32).prop_map(
+            |(period, [tokens, burst, debt], few, small, low)| {
+                let tokens = (tokens >> few) % period + 1;
+                let period = Duration::from_nanos(period);
+                let room = Ticks::room(tokens, period);
+                let burst = (burst >> small) % (room / 2) + 1;
+                let debt = (debt >> low) % (room - burst);
+                Quota::new(tokens, period).burst(burst).debt(debt)
+            },
+        )
+    }
+
+    fn refused(quota: Quota) -> String {
+        quota.validate().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_rates_of_the_world_are_valid() {
+        for quota in [
+            Quota::per_day(1),
+            Quota::new(1, Duration::from_secs(10)),
+            Quota::new(1, Quota::MAX_PERIOD),
+            Quota::per_hour(1_000).burst(1),
+            Quota::per_second(123_456_789),
+            Quota::per_second(1_000_000_000),
+            Quota::per_second(1_000_000_000).burst(700_000_000_000_000_000),
+            Quota::per_day(1).burst(1).debt(0),
+        ] {
+            assert_eq!(quota.validate(), Ok(()), "{quota:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_limits_of_the_word() {
+        for (quota, message) in [
+            (
+                Quota::new(1, Duration::ZERO),
+                "`quota.period` is 0ns, but must be above zero and at most 36525 days",
+            ),
+            (
+                Quota::new(1, Duration::MAX),
+                "`quota.period` is 18446744073709551615.999999999s, but must be above zero and at \
+                 most 36525 days",
+            ),
+            (
+                Quota::per_second(0),
+                "`quota.tokens` is 0, but must be in 1..=1000000000 in a period of 1s (10^9 a \
+                 second at most)",
+            ),
+            (
+                Quota::per_second(1_000_000_001),
+                "`quota.tokens` is 1000000001, but must be in 1..=1000000000 in a period of 1s \
+                 (10^9 a second at most)",
+            ),
+            (
+                Quota::per_second(1_000_000_000).burst(1_000_000_000_000_000_000),
+                "`quota.burst` is 1000000000000000000, but must be in 1..=727963009213693950: with \
+                 the tokens of a hundred years they have to fit in 62 bits",
+            ),
+            (
+                Quota::per_second(1).burst(0),
+                "`quota.burst` is 0, but must be in 1..=2305843007635813950: with the tokens of a \
+                 hundred years they have to fit in 62 bits",
+            ),
+            (
+                Quota::per_second(1).debt(u64::MAX),
+                "`quota.debt` is 18446744073709551615, but must be at most 4611686015271627900: \
+                 with the tokens of a hundred years they have to fit in 62 bits",
+            ),
+        ] {
+            assert_eq!(refused(quota), message);
+        }
+    }
+
+    #[test]
+    fn a_window_is_the_time_in_which_the_burst_comes() {
+        for (quota, seconds) in [
+            (Quota::per_minute(100), 60),
+            (Quota::per_minute(100).burst(50), 30),
+            (Quota::per_second(10).burst(25), 3),
+            (Quota::per_day(1).burst(7), 7 * 86_400),
+        ] {
+            let window = quota.window().as_secs_f64().ceil();
+            assert_eq!(window as u64, seconds, "{quota:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_fits_the_word_is_valid(quota in any_quota()) {
+            prop_assert_eq!(quota.validate(), Ok(()));
+        }
+
+        #[test]
+        fn no_quota_makes_the_check_panic(tokens: u64, nanos: u64, burst: u64, debt: Option<u64>) {
+            let quota = Quota::new(tokens, Duration::from_nanos(nanos)).burst(burst);
+            let _ = quota.validate();
+            let _ = debt.map_or(quota, |debt| quota.debt(debt)).validate();
+        }
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn reads_what_it_writes() {
+        let quotas = Quota::per_second(10)
+            .burst(20)
+            .and(Quota::per_hour(1_000).debt(5));
+
+        let text = serde_json::to_string(&quotas).unwrap();
+        assert_eq!(
+            text,
+            r#"[{"tokens":10,"period":"1s","burst":20},{"tokens":1000,"period":"1h","debt":5}]"#
+        );
+        assert_eq!(serde_json::from_str::<Quotas>(&text).unwrap(), quotas);
+        assert!(serde_json::from_str::<Quota>(r#"{"tokens":1,"period":"1s","brust":2}"#).is_err());
+    }
+}

@@ -50,3 +50,26 @@ impl From<Quota> for Quotas {
         Self(vec![quota])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_quota_has_to_be_valid() {
+        let quotas = Quota::per_second(10).and(Quota::per_hour(1_000));
+        assert_eq!(quotas.validate(), Ok(()));
+
+        let error = quotas.and(Quota::per_day(0)).validate().unwrap_err();
+        assert_eq!(error.field(), "quota.tokens");
+    }
+
+    #[test]
+    fn there_is_at_least_one_and_there_are_not_too_many() {
+        let many = (0..=Quotas::MOST).map(|_| Quota::per_second(1)).collect();
+
+        for quotas in [Quotas(Vec::new()), Quotas(many)] {
+            assert_eq!(quotas.validate().unwrap_err().field(), "quotas");
+        }
+    }
+}

@@ -138,3 +138,104 @@ fn tokens_in_all(tokens: u64, period: Duration) -> u64 {
     let tokens = tokens / u128::from(nanos(period).max(1)) + 2;
     tokens.try_into().unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::quota::tests::any_quota;
+
+    const YEAR: Duration = Duration::from_secs(365 * 86_400);
+
+    #[test]
+    fn a_token_has_as_many_ticks_as_a_hundred_years_have_room_for() {
+        for (tokens, seconds, bits) in [
+            (1_000_000_000, 1, 2),
+            (123_456_789, 1, 5),
+            (100, 1, 25),
+            (1, 86_400, 48),
+        ] {
+            let period = Duration::from_secs(seconds);
+            let ticks = Ticks::new(tokens, period, 2 * tokens, Instant::now());
+            assert_eq!(ticks.bits, bits, "{tokens} in {seconds} s");
+        }
+    }
+
+    #[test]
+    fn a_token_is_there_when_it_is_due_and_not_before() {
+        let epoch = Instant::now();
+        for tokens in [1, 3, 7, 100, 123_456_789, 300_000_000, 1_000_000_000] {
+            let ticks = Ticks::new(tokens, Duration::from_secs(1), 2 * tokens, epoch);
+
+            for seconds in [1, 1_000, 86_400 * 365 * 99] {
+                let due = ticks.of(tokens * seconds) + 1;
+                let then = epoch + Duration::from_secs(seconds);
+                let before = then - Duration::from_nanos(1);
+                assert!(ticks.at(then) >= due, "{tokens}/s, {seconds} s");
+                assert!(ticks.at(before) < due, "{tokens}/s, {seconds} s");
+            }
+        }
+    }
+
+    #[test]
+    fn before_the_epoch_it_is_the_epoch_and_after_the_horizon_time_stands_still() {
+        let epoch = Instant::now() + YEAR;
+        let ticks = Ticks::new(1, Duration::from_secs(1), 2, epoch);
+
+        assert_eq!(ticks.at(epoch - YEAR), ticks.at(epoch));
+        assert_eq!(ticks.at(epoch + HORIZON + YEAR), ticks.at(epoch + HORIZON));
+        assert!(ticks.at(epoch + HORIZON - YEAR) < ticks.at(epoch + HORIZON));
+    }
+
+    proptest! {
+        /// At any time in a hundred years, whatever the rate: at most half a token too early, and
+        /// never too late.
+        #[test]
+        fn no_rate_drifts(quota in any_quota(), nanos in 0..=HORIZON_NANOS) {
+            let (tokens, period) = (quota.tokens(), quota.period());
+            let reserve = quota.capacity() + quota.max_debt();
+            let ticks = Ticks::new(tokens, period, reserve, Instant::now());
+
+            let period = u128::from(super::nanos(period));
+            let product = u128::from(nanos) * u128::from(tokens);
+            let parts = ((product % period) << ticks.bits) / period;
+            let exact = ((product / period) << ticks.bits) + parts + 1;
+
+            let tick = u128::from(ticks.at_nanos(nanos));
+            prop_assert!((exact..=exact + 2).contains(&tick), "{tick} and not {exact}");
+        }
+
+        #[test]
+        fn knows_the_nanosecond_at_which_a_tick_comes(
+            quota in any_quota(),
+            nanos in 0..=HORIZON_NANOS,
+            share in 0.0..1.0,
+        ) {
+            let reserve = quota.capacity() + quota.max_debt();
+            let ticks = Ticks::new(quota.tokens(), quota.period(), reserve, Instant::now());
+            let any = (ticks.at_nanos(HORIZON_NANOS) as f64 * share) as u64;
+
+            for tick in [any, ticks.at_nanos(nanos), ticks.at_nanos(nanos) + 1] {
+                let first = ticks.nanos_at(tick);
+                if first <= HORIZON_NANOS {
+                    prop_assert!(ticks.at_nanos(first) >= tick);
+                    prop_assert!(first == 0 || ticks.at_nanos(first - 1) < tick);
+                }
+            }
+        }
+
+        #[test]
+        fn whatever_is_reserved_there_is_room_until_the_horizon(quota in any_quota()) {
+            let (tokens, period) = (quota.tokens(), quota.period());
+            let most = Ticks::room(tokens, period);
+
+            for reserve in [0, 1, most / 2, most] {
+                let ticks = Ticks::new(tokens, period, reserve, Instant::now());
+                prop_assert!(ticks.bits >= Ticks::MIN_BITS);
+                let last = ticks.at_nanos(HORIZON_NANOS);
+                prop_assert!(last.checked_add(ticks.of(reserve)).is_some());
+            }
+        }
+    }
+}

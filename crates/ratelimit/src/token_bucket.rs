@@ -155,6 +155,13 @@ impl<W: Words> Meter for TokenBucket<W> {
         if cost == 0 || cost > self.most {
             return self.peek(key, cost, now);
         }
+        // What is going to be refused by one need not be reserved with the others.
+        if self.gcras.len() > 1 {
+            let decision = self.peek(key, cost, now);
+            if !decision.admitted {
+                return decision;
+            }
+        }
         match self.take_in_order(key, cost, now) {
             Ok(status) => Decision::admitted(status),
             Err(refusal) => {
@@ -165,7 +172,15 @@ impl<W: Words> Meter for TokenBucket<W> {
     }
 
     fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
-        let mut taken = most;
+        let remaining = |(index, gcra): (usize, &Gcra)| {
+            let word = self.word(key, index, now);
+            gcra.at(now).remaining(word)
+        };
+        let least = self.gcras.iter().enumerate().map(remaining).min();
+        let mut taken = most.min(least.unwrap_or(0));
+        if taken == 0 {
+            return (0, self.peek(key, most.min(1), now));
+        }
         for (index, gcra) in self.gcras.iter().enumerate() {
             let at = gcra.at(now);
             let mut here = 0;
@@ -235,6 +250,8 @@ impl<'a> Tightest<'a> {
 
 #[cfg(all(test, not(watertight_loom)))]
 mod tests {
+    use std::thread;
+
     use super::*;
     use crate::Quota;
     use crate::words::Direct;
@@ -291,5 +308,201 @@ mod tests {
                 "{cost} at {time} ms"
             );
         }
+    }
+
+    fn follow(old: &TokenBucket<Direct>, quotas: &Quotas, now: Instant) -> TokenBucket<Direct> {
+        assert_eq!(quotas.validate(), Ok(()));
+        old.followed_by(quotas, Direct::new(quotas.as_slice().len()), now)
+    }
+
+    #[test]
+    fn every_quota_has_to_be_met() {
+        let quotas = Quota::per_second(10)
+            .and(Quota::per_minute(15))
+            .and(Quota::per_hour(1_000));
+        let (bucket, epoch) = bucket(quotas);
+
+        for _ in 0..10 {
+            assert!(bucket.take(None, 1, epoch).admitted);
+        }
+        let refused = bucket.take(None, 1, epoch);
+        assert_eq!(refused.status.quota, 0);
+        assert_eq!(refused.retry_after, Some(100 * MS));
+
+        let later = epoch + 1_000 * MS;
+        for _ in 0..5 {
+            assert!(bucket.take(None, 1, later).admitted);
+        }
+        let refused = bucket.take(None, 1, later);
+        assert_eq!(refused.status.quota, 1);
+        assert_eq!(refused.retry_after, Some(3_000 * MS));
+    }
+
+    #[test]
+    fn a_call_that_one_quota_refuses_takes_nothing_from_the_others() {
+        let (bucket, now) = bucket(Quota::per_second(10).and(Quota::per_minute(2)));
+        assert!(bucket.take(None, 2, now).admitted);
+
+        for _ in 0..100 {
+            assert!(!bucket.take(None, 1, now).admitted);
+            assert_eq!(bucket.take_up_to(None, 5, now).0, 0);
+        }
+
+        assert_eq!(
+            bucket.gcras[0]
+                .at(now)
+                .remaining(bucket.words.word(None, 0)),
+            8
+        );
+    }
+
+    #[test]
+    fn who_is_admitted_hears_of_the_tightest_quota_and_who_is_not_of_the_longest_wait() {
+        let (bucket, now) = bucket(Quota::per_second(10).and(Quota::per_hour(12)));
+
+        let status = bucket.take(None, 4, now).status;
+        assert_eq!((status.quota, status.limit, status.remaining), (0, 10, 6));
+        assert_eq!(status.reset, 400 * MS);
+
+        let refused = bucket.take(None, 9, now);
+        assert_eq!(refused.status.quota, 1);
+        assert_eq!(refused.retry_after, Some(300_000 * MS));
+
+        assert_eq!(bucket.take(None, 11, now).retry_after, None);
+    }
+
+    #[test]
+    fn takes_what_there_is_up_to_what_is_asked_for() {
+        let (bucket, now) = bucket(Quota::per_second(10).and(Quota::per_minute(8)));
+
+        let (taken, decision) = bucket.take_up_to(None, 5, now);
+        assert_eq!((taken, decision.status.remaining), (5, 3));
+        let (taken, decision) = bucket.take_up_to(None, 5, now);
+        assert_eq!((taken, decision.status.remaining), (3, 0));
+        assert!(decision.admitted);
+
+        let (taken, decision) = bucket.take_up_to(None, 5, now);
+        assert_eq!((taken, decision.admitted), (0, false));
+        assert_eq!(decision.retry_after, Some(7_500 * MS));
+
+        let (taken, decision) = bucket.take_up_to(None, 0, now);
+        assert_eq!((taken, decision.admitted), (0, true));
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again() {
+        let (bucket, now) = bucket(Quota::per_second(3).and(Quota::per_minute(3)));
+        assert!(bucket.take(None, 3, now).admitted);
+
+        bucket.give_back(None, 2, now);
+
+        assert!(bucket.take(None, 2, now).admitted);
+        assert!(!bucket.take(None, 1, now).admitted);
+    }
+
+    /// A guess of a password costs ten more: after the first there is nothing left for a while.
+    #[test]
+    fn penalties_shut_out_who_earns_them() {
+        let (bucket, epoch) = bucket(Quota::per_second(1).burst(10));
+
+        assert!(bucket.take(None, 1, epoch).admitted);
+        bucket.charge(None, 10, epoch);
+        let refused = bucket.take(None, 1, epoch);
+        assert_eq!(refused.retry_after, Some(2_000 * MS));
+        assert_eq!(refused.status.remaining, 0);
+        assert_eq!(refused.status.reset, 11_000 * MS);
+
+        bucket.charge(None, 1_000, epoch);
+        let refused = bucket.take(None, 1, epoch);
+        assert_eq!(
+            refused.retry_after,
+            Some(11_000 * MS),
+            "the debt is bounded"
+        );
+    }
+
+    #[test]
+    fn what_costs_nothing_passes_even_a_bucket_in_debt() {
+        let (bucket, now) = bucket(Quota::per_second(1));
+        bucket.charge(None, 2, now);
+
+        assert!(bucket.take(None, 0, now).admitted);
+        assert!(!bucket.take(None, 1, now).admitted);
+    }
+
+    #[test]
+    fn a_quota_that_changes_keeps_what_was_taken() {
+        let (old, epoch) = bucket(Quota::per_second(100).and(Quota::per_hour(1_000)));
+        let now = epoch + 10_000 * MS;
+        assert!(old.take(None, 60, now).admitted);
+
+        // The one of an hour is found by its period, and the other by its place.
+        let new = follow(&old, &Quota::per_minute(80).and(Quota::per_hour(70)), now);
+
+        let status = new.peek(None, 0, now).status;
+        assert_eq!((status.quota, status.limit, status.remaining), (1, 70, 10));
+        assert!(new.take(None, 10, now).admitted);
+        let wait = Duration::from_nanos(51_428_571_429);
+        assert_eq!(new.take(None, 1, now).retry_after, Some(wait));
+        // Nothing is inherited twice.
+        new.give_back(None, u64::MAX, now);
+        assert_eq!(new.peek(None, 0, now).status.remaining, 70);
+    }
+
+    #[test]
+    fn whoever_is_not_seen_while_quotas_change_is_remembered_for_some_changes() {
+        let (old, epoch) = bucket(Quota::per_hour(100));
+        assert!(old.take(None, 40, epoch).admitted);
+
+        let mut latest = old;
+        for changes in 1..10 {
+            latest = follow(&latest, &Quota::per_hour(100 + changes).into(), epoch);
+            let taken = if changes <= 8 { 40 } else { 0 };
+            let status = latest.peek(None, 0, epoch).status;
+            assert_eq!(status.limit - status.remaining, taken, "{changes} changes");
+        }
+    }
+
+    #[test]
+    fn what_was_taken_before_a_change_comes_back_at_the_new_rate() {
+        let (old, epoch) = bucket(Quota::per_second(10));
+        assert!(old.take(None, 10, epoch).admitted);
+
+        let now = epoch + 500 * MS;
+        let new = follow(&old, &Quota::per_minute(10).into(), now);
+
+        let remaining = |after| new.peek(None, 0, now + after * MS).status.remaining;
+        assert_eq!(remaining(0), 5);
+        assert_eq!(remaining(5_999), 5);
+        assert_eq!(remaining(6_000), 6);
+        assert_eq!(remaining(30_000), 10);
+    }
+
+    #[test]
+    fn what_a_change_left_behind_is_forgotten_once_it_is_settled() {
+        let (old, epoch) = bucket(Quota::per_second(10));
+        let new = follow(&old, &Quota::per_second(5).into(), epoch);
+        assert_eq!(new.settled_at, epoch + 2_000 * MS);
+
+        let next = follow(&new, &Quota::per_second(5).into(), epoch + 1_999 * MS);
+        assert_eq!(next.before.len(), 2);
+        let next = follow(&new, &Quota::per_second(5).into(), epoch + 2_000 * MS);
+        assert_eq!(next.before.len(), 1);
+    }
+
+    #[test]
+    fn threads_never_take_more_than_there_is() {
+        let (bucket, now) = bucket(Quota::per_second(10_000).and(Quota::per_minute(12_000)));
+
+        let taken: u64 = thread::scope(|scope| {
+            let take = || {
+                let ones = (0..10_000).filter(|_| bucket.take(None, 1, now).admitted);
+                ones.count() as u64 + bucket.take_up_to(None, 50, now).0
+            };
+            let threads = [(); 4].map(|()| scope.spawn(take));
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        });
+
+        assert_eq!(taken, 10_000);
     }
 }
