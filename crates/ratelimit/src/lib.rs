@@ -5,8 +5,11 @@
 mod decision;
 mod quota;
 mod quotas;
+
+mod table;
 mod ticks;
 
 pub use decision::{Decision, Status};
 pub use quota::Quota;
 pub use quotas::Quotas;
+pub use table::WhenFull;
