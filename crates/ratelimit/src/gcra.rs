@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use watertight_core::nanos;
 
 use crate::ticks::Ticks;
 use crate::{Quota, Status};
@@ -62,12 +63,6 @@ impl Gcra {
     /// Returns the period of the quota.
     pub(crate) fn period(&self) -> Duration {
         self.period
-    }
-
-    /// Returns the nanosecond since the epoch at which the bucket of `word` is whole again.
-    #[inline]
-    pub(crate) fn whole_at(&self, word: u64) -> u64 {
-        self.ticks.nanos_at(word)
     }
 
     /// Returns how long it takes from the most that can be owed to nothing.
@@ -151,14 +146,19 @@ impl GcraAt<'_> {
         }
     }
 
-    /// Returns the status of a quota where there is no room for a word before `whole_at`, in
-    /// nanoseconds since the epoch.
-    pub(crate) fn no_room(&self, whole_at: u64, index: usize) -> Status {
+    /// Returns the status of a quota where there is no room for a word. Nobody knows until when: a
+    /// word of somebody who takes nothing more is whole after a window.
+    pub(crate) fn no_room(&self, index: usize) -> Status {
         Status {
             remaining: 0,
-            reset: self.gcra.ticks.until_nanos(whole_at, self.now),
+            reset: self.gcra.window,
             ..self.status(UNTOUCHED, index)
         }
+    }
+
+    /// Returns what is lost if `word` is forgotten: the nanoseconds until it is whole.
+    pub(crate) fn worth(&self, word: u64) -> u64 {
+        nanos(self.until(word))
     }
 
     #[inline]

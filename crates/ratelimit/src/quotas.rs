@@ -23,6 +23,14 @@ impl Quotas {
         self
     }
 
+    /// Sets the [burst](Quota::burst) of the first quota.
+    pub(crate) fn with_burst(mut self, burst: u64) -> Self {
+        if let Some(first) = self.0.first_mut() {
+            *first = first.burst(burst);
+        }
+        self
+    }
+
     /// Returns the quotas in order.
     #[must_use]
     pub fn as_slice(&self) -> &[Quota] {

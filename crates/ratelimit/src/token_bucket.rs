@@ -6,6 +6,7 @@ use watertight_core::Key;
 use crate::decision::Meter;
 use crate::gcra::{Gcra, GcraAt, UNTOUCHED};
 use crate::past::Past;
+use crate::tables::Tables;
 use crate::words::{Unchanged, Words};
 use crate::{Decision, Quotas, Status};
 
@@ -81,8 +82,8 @@ impl<W: Words> TokenBucket<W> {
                     self.word(key, other, now)
                 }
             }),
-            Unchanged::NoRoom(whole_at) => {
-                let status = self.gcras[index].at(now).no_room(whole_at, index);
+            Unchanged::NoRoom => {
+                let status = self.gcras[index].at(now).no_room(index);
                 Decision::refused(status, Some(status.reset))
             }
         }
@@ -127,9 +128,9 @@ impl<W: Words> TokenBucket<W> {
         now: Instant,
         change: impl FnMut(u64) -> Option<u64>,
     ) -> Result<u64, Unchanged> {
-        let whole_at = |word| self.gcras[index].whole_at(word);
+        let worth = |word| self.gcras[index].at(now).worth(word);
         let fresh = self.fresh(key, index, now);
-        self.words.update(key, index, fresh, whole_at, change)
+        self.words.update(key, index, fresh, worth, change)
     }
 
     fn word(&self, key: Option<Key>, index: usize, now: Instant) -> u64 {
@@ -146,6 +147,23 @@ impl<W: Words> TokenBucket<W> {
             return UNTOUCHED;
         }
         Past::inherited(&self.before, key, index, &self.gcras[index])
+    }
+}
+
+impl TokenBucket<Tables> {
+    /// Returns how many keys have not got everything back. `None` if there are no keys.
+    pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
+        let gcras = self.gcras.iter().enumerate();
+        let keys = gcras.filter_map(|(index, gcra)| {
+            let at = gcra.at(now);
+            self.words.len(index, |word| at.worth(word))
+        });
+        keys.max()
+    }
+
+    /// Returns how many keys were forgotten before they had. `None` if there are no keys.
+    pub(crate) fn evicted(&self) -> Option<u64> {
+        self.words.evicted()
     }
 }
 

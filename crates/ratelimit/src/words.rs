@@ -14,8 +14,7 @@ pub(crate) trait Words: Clone + Send + Sync {
     /// Makes of that word what `change` says, unless that is `None`, and returns the new one.
     ///
     /// `change` is asked again when others were faster. A word that is not there is `fresh`. A word
-    /// is worth as much as `whole_at` says, the nanoseconds since the epoch at which it can be
-    /// forgotten.
+    /// is worth as much as `worth` says: 0 if it can be forgotten for nothing.
     ///
     /// # Errors
     ///
@@ -25,7 +24,7 @@ pub(crate) trait Words: Clone + Send + Sync {
         key: Option<Key>,
         index: usize,
         fresh: u64,
-        whole_at: impl Fn(u64) -> u64,
+        worth: impl Fn(u64) -> u64,
         change: impl FnMut(u64) -> Option<u64>,
     ) -> Result<u64, Unchanged>;
 }
@@ -35,8 +34,8 @@ pub(crate) trait Words: Clone + Send + Sync {
 pub(crate) enum Unchanged {
     /// It stays this.
     Word(u64),
-    /// There is no room for one more, until this nanosecond since the epoch.
-    NoRoom(u64),
+    /// There is no room for one more.
+    NoRoom,
 }
 
 /// The words of all calls together, whatever their key.

@@ -7,6 +7,8 @@ use super::sync::{AtomicU64, fence};
 
 /// What happens to a key that is new where there is no room for it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum WhenFull {
     /// The key that would be fully replenished first is forgotten, as if it were so already: it

@@ -1,0 +1,86 @@
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use tower_layer::Layer;
+use watertight_core::Name;
+
+use crate::algorithm::Algorithm;
+use crate::shared::Shared;
+use crate::{
+    Quotas, RateLimit, RateLimitBuilder, RateLimitConfig, RateLimitHandle, Rules, TokenBucket,
+};
+
+/// Wraps services in [`RateLimit`], all behind one limit.
+///
+/// It goes by the name of [`TokenBucketLayer`].
+pub struct RateLimitLayer<A, R = Rules> {
+    shared: Arc<Shared>,
+    rules: R,
+    algorithm: PhantomData<fn() -> A>,
+}
+
+/// Lets bursts pass and bounds the rate: the limit of most servers.
+///
+/// See the [crate docs](crate) for an example.
+pub type TokenBucketLayer<R = Rules> = RateLimitLayer<TokenBucket, R>;
+
+impl<A: Algorithm> RateLimitLayer<A> {
+    /// Creates a limit of `quotas` for all calls together.
+    ///
+    /// # Panics
+    ///
+    /// If `quotas` are out of their range.
+    #[must_use]
+    pub fn new(name: impl Into<Name>, quotas: impl Into<Quotas>) -> Self {
+        Self::builder(name, quotas).build()
+    }
+
+    /// Starts the making of a limit of `quotas`.
+    pub fn builder(name: impl Into<Name>, quotas: impl Into<Quotas>) -> RateLimitBuilder<A> {
+        Self::from_config(name, RateLimitConfig::new(quotas))
+    }
+
+    /// Starts the making of a limit with the settings of `config`.
+    pub fn from_config(name: impl Into<Name>, config: RateLimitConfig<A>) -> RateLimitBuilder<A> {
+        RateLimitBuilder::new(name.into(), config, Rules::default())
+    }
+}
+
+impl<A, R> RateLimitLayer<A, R> {
+    pub(crate) const fn with(shared: Arc<Shared>, rules: R) -> Self {
+        Self {
+            shared,
+            rules,
+            algorithm: PhantomData,
+        }
+    }
+
+    /// Returns a handle on the limit.
+    #[must_use]
+    pub fn handle(&self) -> RateLimitHandle<A> {
+        RateLimitHandle::new(Arc::clone(&self.shared))
+    }
+}
+
+impl<S, A, R: Clone> Layer<S> for RateLimitLayer<A, R> {
+    type Service = RateLimit<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RateLimit::new(inner, Arc::clone(&self.shared), self.rules.clone())
+    }
+}
+
+impl<A, R: Clone> Clone for RateLimitLayer<A, R> {
+    fn clone(&self) -> Self {
+        Self::with(Arc::clone(&self.shared), self.rules.clone())
+    }
+}
+
+impl<A, R> fmt::Debug for RateLimitLayer<A, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimitLayer")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,73 @@
+//! The contract of all layers.
+
+use std::time::Duration;
+
+use watertight_contract::{Answer, Contract, Request};
+use watertight_core::{Key, Mode};
+use watertight_metrics::Registry;
+use watertight_ratelimit::{MissingKey, Quota, RateLimitBuilder, TokenBucket, TokenBucketLayer};
+
+fn builder(tokens: u64) -> RateLimitBuilder<TokenBucket> {
+    let quota = Quota::new(tokens, Duration::from_secs(1));
+    TokenBucketLayer::builder("contract", quota).registry(&Registry::new())
+}
+
+#[test]
+fn a_token_bucket_keeps_the_contract() {
+    Contract::new(|| builder(10_000).build())
+        .refuses_after(10_000, Answer::Response)
+        .check();
+}
+
+#[test]
+fn a_token_bucket_of_several_quotas_with_costs_and_plans_keeps_the_contract() {
+    Contract::new(|| {
+        builder(30_000)
+            .and(Quota::per_hour(20_000))
+            .cost(|_: &Request| 2)
+            .plan("pro", Quota::per_second(40_000))
+            .plan_by(|_: &Request| Some("free"))
+            .penalty(|_| 1)
+            .build()
+    })
+    .refuses_after(10_000, Answer::Response)
+    .check();
+}
+
+#[test]
+fn a_token_bucket_with_keys_keeps_the_contract() {
+    Contract::new(|| {
+        builder(10_000)
+            .key(|_: &Request| Key::of("all"))
+            .total(Quota::per_second(20_000))
+            .build()
+    })
+    .refuses_after(10_000, Answer::Response)
+    .check();
+}
+
+#[test]
+fn a_token_bucket_shared_by_calls_without_keys_keeps_the_contract() {
+    Contract::new(|| {
+        builder(10_000)
+            .key(|_: &Request| None)
+            .missing_key(MissingKey::Share)
+            .build()
+    })
+    .refuses_after(10_000, Answer::Response)
+    .check();
+}
+
+#[test]
+fn a_rate_limit_in_shadow_keeps_the_contract() {
+    Contract::new(|| builder(4).mode(Mode::Shadow).build())
+        .never_refuses("it only counts")
+        .check();
+}
+
+#[test]
+fn a_rate_limit_that_is_off_keeps_the_contract() {
+    Contract::new(|| builder(4).mode(Mode::Off).build())
+        .never_refuses("it does nothing")
+        .check();
+}
