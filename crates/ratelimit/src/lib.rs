@@ -12,8 +12,10 @@ mod quotas;
 mod sync;
 mod ticks;
 mod token_bucket;
+mod window;
 mod words;
 
 pub use decision::{Decision, Status};
 pub use quota::Quota;
 pub use quotas::Quotas;
+pub use window::Counting;
