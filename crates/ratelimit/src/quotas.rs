@@ -51,7 +51,7 @@ impl From<Quota> for Quotas {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(watertight_loom)))]
 mod tests {
     use super::*;
 
