@@ -4,9 +4,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use watertight_core::Entry as Kept;
 
-use super::span::Span;
+use super::span::{Now, Span};
 use super::taken::Taken;
-use crate::Decision;
+use crate::{Decision, Quotas, Status, WhenFull};
 
 /// The quotas of a machine, and of which change of them they are.
 #[derive(Clone, Debug)]
@@ -18,27 +18,40 @@ pub(super) struct Spans {
 /// The windows of one key, one for each quota.
 #[derive(Debug)]
 pub(super) struct Entry<T> {
-    windows: Mutex<Windows<T>>,
-    /// Whether it may be forgotten while there is something in it.
-    may_go: bool,
+    windows: Mutex<KeyWindows<T>>,
+    /// Whether it gives way while there is something in it.
+    when_full: WhenFull,
+}
+
+impl Spans {
+    /// Makes the windows of valid quotas, each in so many buckets.
+    pub(super) fn new(quotas: &Quotas, buckets: u32, epoch: Instant, change: u64) -> Self {
+        let quotas = quotas.as_slice().iter();
+        Self {
+            all: quotas
+                .map(|quota| Span::new(quota, buckets, epoch))
+                .collect(),
+            change,
+        }
+    }
 }
 
 impl<T: Taken> Entry<T> {
-    pub(super) fn new(spans: &Spans, may_go: bool) -> Self {
+    pub(super) fn new(spans: &Spans, when_full: WhenFull) -> Self {
         Self {
-            windows: Mutex::new(Windows::new(spans)),
-            may_go,
+            windows: Mutex::new(KeyWindows::new(spans)),
+            when_full,
         }
     }
 
-    pub(super) fn copy(&self) -> Self {
+    pub(super) fn copy(&self, when_full: WhenFull) -> Self {
         Self {
             windows: Mutex::new(self.lock().clone()),
-            may_go: self.may_go,
+            when_full,
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Windows<T>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, KeyWindows<T>> {
         // Nothing panics while it is locked.
         self.windows.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -48,20 +61,20 @@ impl<T: Taken> Entry<T> {
 impl<T: Taken> Kept for Entry<T> {
     fn worth(&self, now: Instant) -> Option<u64> {
         let left = self.lock().left(now);
-        (left == 0 || self.may_go).then_some(left)
+        (left == 0 || self.when_full == WhenFull::Evict).then_some(left)
     }
 }
 
 /// What has been taken of each quota.
 #[derive(Clone, Debug)]
-pub(super) struct Windows<T> {
+pub(super) struct KeyWindows<T> {
     spans: Spans,
     taken: Box<[T]>,
     /// The latest time that was seen, in nanoseconds since the epoch: here none comes before it.
     latest: u64,
 }
 
-impl<T: Taken> Windows<T> {
+impl<T: Taken> KeyWindows<T> {
     pub(super) fn new(spans: &Spans) -> Self {
         Self {
             spans: spans.clone(),
@@ -80,9 +93,10 @@ impl<T: Taken> Windows<T> {
         for (span, taken) in self.spans.all.iter().zip(&mut self.taken) {
             taken.advance(self.latest, span);
         }
+        let at = self.latest;
         WindowsAt {
             windows: self,
-            asked,
+            now: Now { at, asked },
         }
     }
 
@@ -113,12 +127,11 @@ impl<T: Taken> Windows<T> {
     }
 }
 
-/// Windows as they are at one time.
+/// KeyWindows as they are at one time.
 #[derive(Debug)]
 pub(super) struct WindowsAt<'a, T> {
-    windows: &'a mut Windows<T>,
-    /// What the caller's clock says, which may have stepped back.
-    asked: u64,
+    windows: &'a mut KeyWindows<T>,
+    now: Now,
 }
 
 impl<T: Taken> WindowsAt<'_, T> {
@@ -140,68 +153,62 @@ impl<T: Taken> WindowsAt<'_, T> {
     }
 
     pub(super) fn give_back(&mut self, cost: u64) {
-        let at = self.windows.latest;
-        for (span, taken) in self.windows.spans.all.iter().zip(&mut self.windows.taken) {
-            taken.remove(cost, at, span);
-        }
+        let at = self.now.at;
+        self.each_mut(|span, taken| taken.remove(cost, at, span));
     }
 
     pub(super) fn charge(&mut self, cost: u64) {
-        let at = self.windows.latest;
-        for (span, taken) in self.windows.spans.all.iter().zip(&mut self.windows.taken) {
-            let room = span.most().saturating_sub(taken.used(at, span));
-            if room > 0 && cost > 0 {
-                taken.add(cost.min(room), span, at);
+        let at = self.now.at;
+        self.each_mut(|span, taken| {
+            let charged = span.room_for_penalty(taken, at).min(cost);
+            if charged > 0 {
+                taken.add(charged, span, at);
             }
-        }
+        });
     }
 
     /// Says what becomes of a call of `cost`, and how the quotas stand.
     pub(super) fn decide(&self, cost: u64) -> Decision {
-        let Windows { taken, latest, .. } = &*self.windows;
-        let mut tightest = None;
-        let mut longest: Option<(Duration, Decision)> = None;
-        for (quota, (span, taken)) in self.windows.spans.all.iter().zip(taken).enumerate() {
-            let used = taken.used(*latest, span);
-            let status = || span.status(used, self.until(taken.falls_to(0, *latest, span)), quota);
-            let remaining = span.limit.saturating_sub(used);
-            if tightest.is_none_or(|(least, _)| remaining < least) {
-                tightest = Some((remaining, status()));
-            }
-            if remaining >= cost {
-                continue;
-            }
-            let wait = (span.limit.checked_sub(cost))
-                .map(|most| self.until(taken.falls_to(most, *latest, span)));
-            let order = wait.unwrap_or(Duration::MAX);
-            if longest.is_none_or(|(longest, _)| order > longest) {
-                longest = Some((order, Decision::refused(status(), wait)));
-            }
-        }
-        match (longest, tightest) {
-            (Some((_, refused)), _) => refused,
-            (None, tightest) => {
-                Decision::admitted(tightest.map(|(_, status)| status).unwrap_or_default())
-            }
-        }
+        let decisions = self.each().enumerate().map(|(quota, (span, taken))| {
+            let mut decision = span.decide(taken, cost, self.now);
+            decision.status.quota = quota;
+            decision
+        });
+        let nothing = || Decision::admitted(Status::default());
+        decisions.reduce(stricter).unwrap_or_else(nothing)
     }
 
     /// Returns how much all windows have room for.
     fn room(&self) -> u64 {
-        let at = self.windows.latest;
-        let spans = self.windows.spans.all.iter().zip(&self.windows.taken);
-        let room = spans.map(|(span, taken)| span.limit.saturating_sub(taken.used(at, span)));
+        let room = self
+            .each()
+            .map(|(span, taken)| span.room(taken, self.now.at));
         room.min().unwrap_or(0)
     }
 
     fn add(&mut self, cost: u64) {
-        let at = self.windows.latest;
-        for (span, taken) in self.windows.spans.all.iter().zip(&mut self.windows.taken) {
-            taken.add(cost, span, at);
-        }
+        let at = self.now.at;
+        self.each_mut(|span, taken| taken.add(cost, span, at));
     }
 
-    fn until(&self, at: u64) -> Duration {
-        Duration::from_nanos(at.saturating_sub(self.asked))
+    fn each(&self) -> impl Iterator<Item = (&Span, &T)> {
+        self.windows.spans.all.iter().zip(&self.windows.taken)
     }
+
+    fn each_mut(&mut self, change: impl Fn(&Span, &mut T)) {
+        for (span, taken) in self.windows.spans.all.iter().zip(&mut self.windows.taken) {
+            change(span, taken);
+        }
+    }
+}
+
+/// Returns what is decided if both have to be met, the first of equal ones.
+fn stricter(first: Decision, second: Decision) -> Decision {
+    let wait = |decision: &Decision| decision.retry_after.unwrap_or(Duration::MAX);
+    let second_is_stricter = match (first.admitted, second.admitted) {
+        (true, true) => second.status.remaining < first.status.remaining,
+        (false, false) => wait(&second) > wait(&first),
+        (first, _) => first,
+    };
+    if second_is_stricter { second } else { first }
 }

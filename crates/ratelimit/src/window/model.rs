@@ -11,12 +11,16 @@ use tokio::time::Instant;
 use watertight_core::nanos;
 
 use super::taken::Taken;
-use super::{Buckets, Log, SlidingWindow, TwoCounters};
+use super::{Buckets, Log, Room, TwoCounters, Windows, WordWindow};
 use crate::decision::Meter;
 use crate::ticks::HORIZON;
-use crate::{Quota, Quotas};
+use crate::words::Direct;
+use crate::{Quota, Quotas, WhenFull};
 
-const SECOND: Duration = Duration::from_secs(1);
+const ROOM: Room = Room {
+    max_keys: 100,
+    when_full: WhenFull::Evict,
+};
 
 /// Counts by its list of all takes, in whole numbers that have room for everything.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +82,8 @@ impl Model {
 
     fn take(&mut self, cost: u64, now: u128) {
         self.takes.push((now, cost.into()));
-        self.takes.retain(|(at, _)| at + 2 * self.length + 2_000 > now);
+        self.takes
+            .retain(|(at, _)| at + 2 * self.length + 2_000 > now);
     }
 
     fn charge(&mut self, cost: u64, now: u128) {
@@ -123,7 +128,10 @@ fn any_quota(most: u64) -> impl Strategy<Value = Quota> {
 }
 
 fn any_quotas(most: u64) -> impl Strategy<Value = Quotas> {
-    (any_quota(most), proptest::collection::vec(any_quota(most), 0..2))
+    (
+        any_quota(most),
+        proptest::collection::vec(any_quota(most), 0..2),
+    )
         .prop_map(|(first, others)| others.into_iter().fold(first.into(), Quotas::and))
 }
 
@@ -171,14 +179,20 @@ pub(super) fn decide_beside_models(
                 }
             }
             13..15 => {
-                let least = models.iter().map(|model| model.remaining(at)).min().unwrap();
+                let least = models
+                    .iter()
+                    .map(|model| model.remaining(at))
+                    .min()
+                    .unwrap();
                 let (taken, _) = meter.take_up_to(None, cost, now);
                 assert_eq!(u128::from(taken), least.min(cost.into()), "{}", said());
                 models.iter_mut().for_each(|model| model.take(taken, at));
             }
             15..17 => {
                 meter.give_back(None, cost, now);
-                models.iter_mut().for_each(|model| model.give_back(cost, at));
+                models
+                    .iter_mut()
+                    .for_each(|model| model.give_back(cost, at));
             }
             _ => {
                 meter.charge(None, cost, now);
@@ -186,7 +200,11 @@ pub(super) fn decide_beside_models(
             }
         }
         let at = (now - epoch).as_nanos();
-        let least = models.iter().map(|model| model.remaining(at)).min().unwrap();
+        let least = models
+            .iter()
+            .map(|model| model.remaining(at))
+            .min()
+            .unwrap();
         let status = meter.peek(None, 0, now).status;
         assert_eq!(u128::from(status.remaining), least, "{}", said());
     }
@@ -202,7 +220,7 @@ fn decide_with<T: Taken>(rule: Rule, decisions: usize) {
     for _ in 0..decisions / 200 {
         let tree = any_quotas(1 << 60).new_tree(&mut runner).unwrap();
         let (quotas, epoch) = (tree.current(), Instant::now());
-        let windows = SlidingWindow::<T>::new(&quotas, buckets, None, epoch);
+        let windows = Windows::<T>::new(&quotas, buckets, ROOM, epoch);
         decide_beside_models(&windows, &quotas, rule, (epoch, 200), &mut random);
     }
 }
@@ -222,4 +240,22 @@ fn decisions_of_buckets_are_those_of_the_model() {
 #[test]
 fn decisions_of_two_counters_are_those_of_the_model() {
     decide_with::<TwoCounters>(Rule::Fading(1), 20_000);
+}
+
+#[test]
+fn decisions_of_two_counters_in_a_word_are_those_of_the_model() {
+    let mut runner = TestRunner::deterministic();
+    let mut random = StdRng::seed_from_u64(87);
+    let mut in_words = 0;
+    for _ in 0..300 {
+        let tree = any_quota(1 << 24).new_tree(&mut runner).unwrap();
+        let (quota, epoch) = (tree.current(), Instant::now());
+        let Some(window) = WordWindow::new(&quota, Direct::new(1), epoch) else {
+            continue;
+        };
+        let rule = Rule::Fading(1);
+        decide_beside_models(&window, &quota.into(), rule, (epoch, 200), &mut random);
+        in_words += 1;
+    }
+    assert!(in_words > 100, "{in_words}");
 }

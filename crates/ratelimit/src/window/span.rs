@@ -3,8 +3,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use watertight_core::nanos;
 
+use super::taken::Taken;
 use crate::ticks::HORIZON;
-use crate::{Quota, Status};
+use crate::{Decision, Quota, Status};
 
 pub(super) const HORIZON_NANOS: u64 = nanos(HORIZON);
 
@@ -13,7 +14,7 @@ pub(super) const HORIZON_NANOS: u64 = nanos(HORIZON);
 pub(crate) struct Span {
     epoch: Instant,
     /// The most that may be taken within the window.
-    pub(super) limit: u64,
+    limit: u64,
     /// The most that penalties make of it.
     most: u64,
     period: Duration,
@@ -44,10 +45,6 @@ impl Span {
 
     pub(crate) fn epoch(&self) -> Instant {
         self.epoch
-    }
-
-    pub(crate) fn limit(&self) -> u64 {
-        self.limit
     }
 
     /// Returns the most that penalties make of what was taken.
@@ -99,15 +96,59 @@ impl Span {
         self.bucket - left as u64
     }
 
-    /// Returns how the window stands of which `used` is taken, until `whole_at`.
+    /// Returns how much more can be taken.
     #[inline]
-    pub(super) fn status(&self, used: u64, reset: Duration, quota: usize) -> Status {
+    pub(super) fn room<T: Taken>(&self, taken: &T, at: u64) -> u64 {
+        self.limit.saturating_sub(taken.used(at, self))
+    }
+
+    /// Returns how much more penalties can take.
+    pub(super) fn room_for_penalty<T: Taken>(&self, taken: &T, at: u64) -> u64 {
+        self.most.saturating_sub(taken.used(at, self))
+    }
+
+    /// Says what becomes of a call of `cost`, and how the window stands.
+    #[inline]
+    pub(super) fn decide<T: Taken>(&self, taken: &T, cost: u64, now: Now) -> Decision {
+        let remaining = self.room(taken, now.at);
+        let status = self.status(remaining, now.until(taken.falls_to(0, now.at, self)));
+        if cost <= remaining {
+            return Decision::admitted(status);
+        }
+        let most = self.limit.checked_sub(cost);
+        let wait = most.map(|most| now.until(taken.falls_to(most, now.at, self)));
+        Decision::refused(status, wait)
+    }
+
+    /// Refuses a call for whose key there is no room.
+    pub(super) fn no_room(&self, wait: Duration) -> Decision {
+        Decision::refused(self.status(0, wait), Some(wait))
+    }
+
+    #[inline]
+    fn status(&self, remaining: u64, reset: Duration) -> Status {
         Status {
-            quota,
+            quota: 0,
             limit: self.limit,
-            remaining: self.limit.saturating_sub(used),
+            remaining,
             reset,
             window: self.period,
         }
+    }
+}
+
+/// The time of a decision.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now {
+    /// In nanoseconds since the epoch.
+    pub(super) at: u64,
+    /// What the caller's clock says, which may have stepped back.
+    pub(super) asked: u64,
+}
+
+impl Now {
+    #[inline]
+    fn until(self, at: u64) -> Duration {
+        Duration::from_nanos(at.saturating_sub(self.asked))
     }
 }

@@ -105,7 +105,9 @@ impl Packing {
             before,
             current,
         } = taken;
-        (index + 1) << (2 * self.bits) | before << self.bits | current
+        // More than fits can only come over from a quota of another period.
+        let mask = (1 << self.bits) - 1;
+        (index + 1) << (2 * self.bits) | before.min(mask) << self.bits | current.min(mask)
     }
 
     /// Returns what is in a word. In one that was never written there is nothing.

@@ -1,0 +1,319 @@
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+
+use watertight_core::Counters;
+
+use super::owner::{Owner, Tag};
+use super::sync::{AtomicU64, fence};
+
+/// What happens to a key that is new where there is no room for it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum WhenFull {
+    /// The key that would be fully replenished first is forgotten, as if it were so already: it
+    /// gains what it still owed, which is less than any other key in question owes.
+    #[default]
+    Evict,
+    /// The call is refused. Who fills the table keeps others out.
+    Refuse,
+}
+
+/// There is no room for a key.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Full;
+
+/// On which terms a key that has no slot gets one.
+pub(super) struct Terms<'a, W> {
+    pub(super) when_full: WhenFull,
+    /// What would be lost with a state.
+    pub(super) worth: W,
+    /// Counts what was.
+    pub(super) evicted: &'a Counters<1>,
+}
+
+/// How many slots a set has: all that are ever looked at for a key.
+pub(super) const WAYS: usize = if cfg!(watertight_loom) { 2 } else { 16 };
+
+/// The slots among which a key has its one.
+#[derive(Debug)]
+#[cfg_attr(not(watertight_loom), repr(align(64)))]
+pub(super) struct Set {
+    slots: [Slot; WAYS],
+}
+
+#[derive(Debug)]
+struct Slot {
+    owner: AtomicU64,
+    state: AtomicU64,
+}
+
+/// What would be lost with a key that is about to get its first state. If a thread took the slot for
+/// its own key, and then lost it in the same way, no key would ever come in.
+const NEW: u64 = u64::MAX;
+
+/// A slot that a key may get.
+struct Candidate<'a> {
+    slot: &'a Slot,
+    owner: Owner,
+    /// The state that has to be vacated first.
+    sealed: Option<u64>,
+    worth: u64,
+}
+
+impl Set {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: std::array::from_fn(|_| Slot {
+                owner: AtomicU64::new(0),
+                state: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// Changes the state of a key to what `f` makes of it, and returns that. Where `f` returns an
+    /// error, nothing changes.
+    pub(super) fn update<R, W: Fn(u64) -> u64>(
+        &self,
+        tag: Tag,
+        terms: &Terms<'_, W>,
+        mut f: impl FnMut(u64) -> Result<u64, R>,
+    ) -> Result<Result<u64, R>, Full> {
+        loop {
+            if let Some(changed) = self.change(tag, &mut f) {
+                return Ok(changed);
+            }
+            // It is absent. What leaves it as good as absent needs no slot.
+            match f(0) {
+                Ok(state) if (terms.worth)(state) > 0 => self.insert(tag, terms)?,
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    /// Returns the state of a key: 0 if it is absent.
+    pub(super) fn get(&self, tag: Tag) -> u64 {
+        let mut state = 0;
+        let _ = self.change(tag, &mut |found| {
+            state = found;
+            Err(())
+        });
+        state
+    }
+
+    /// Returns the states of all keys.
+    pub(super) fn states(&self) -> impl Iterator<Item = u64> {
+        let slots = self.slots.iter();
+        slots.filter_map(|slot| Some(slot.read(slot.owner())?.1))
+    }
+
+    /// Makes a copy of which nobody else knows, with what `convert` makes of each state.
+    pub(super) fn converted(&self, convert: &impl Fn(u64) -> u64) -> Self {
+        let copy = Self::new();
+        for (slot, copy) in self.slots.iter().zip(&copy.slots) {
+            let owner = slot.owner();
+            let (owner, state) = match slot.read(owner) {
+                Some((_, state)) => (owner, state_of(convert(state))),
+                // Not as unused: a key may have come behind it in the meantime.
+                None => (owner.given_back(), Owner::VACATED),
+            };
+            copy.owner.store(owner.word(), Relaxed);
+            copy.state.store(owner.seal(state), Relaxed);
+        }
+        copy
+    }
+
+    /// Changes the state of a key that has a slot.
+    fn change<R>(
+        &self,
+        tag: Tag,
+        f: &mut impl FnMut(u64) -> Result<u64, R>,
+    ) -> Option<Result<u64, R>> {
+        let mut probes = self.probes(tag);
+        while let Some(slot) = probes.next() {
+            let owner = slot.owner();
+            if owner.is_unused() {
+                // The key would have got this one.
+                return None;
+            }
+            if owner.tag() != tag {
+                continue;
+            }
+            if owner.is_pending() {
+                self.settle(slot, owner);
+                probes = self.probes(tag);
+            } else if let Some(changed) = slot.change(owner, f) {
+                return Some(changed);
+            }
+        }
+        None
+    }
+
+    /// Claims a slot for a key that has none. Whether it has one then is to be looked at anew: other
+    /// threads claim slots as well.
+    #[cold]
+    fn insert<W: Fn(u64) -> u64>(&self, tag: Tag, terms: &Terms<'_, W>) -> Result<(), Full> {
+        let Some(least) = self.least(tag, &terms.worth) else {
+            return Ok(());
+        };
+        if least.worth > 0 && terms.when_full == WhenFull::Refuse {
+            return Err(Full);
+        }
+        let Candidate { slot, owner, .. } = least;
+        if let Some(sealed) = least.sealed {
+            if !slot.swap_state(sealed, owner.seal(Owner::VACATED)) {
+                return Ok(());
+            }
+            if least.worth > 0 {
+                terms.evicted.add(0, 1);
+            }
+        }
+        let claimed = owner.claimed_by(tag);
+        if slot.swap_owner(owner, claimed) {
+            self.settle(slot, claimed);
+        }
+        Ok(())
+    }
+
+    /// Finds the slot in which least would be lost. Returns `None` where another thread has just
+    /// changed something.
+    fn least(&self, tag: Tag, worth: &impl Fn(u64) -> u64) -> Option<Candidate<'_>> {
+        let mut least: Option<Candidate<'_>> = None;
+        for slot in self.probes(tag) {
+            let owner = slot.owner();
+            let (sealed, worth) = if owner.is_nobody() {
+                (None, 0)
+            } else if owner.is_pending() {
+                (None, NEW)
+            } else {
+                match slot.read(owner) {
+                    Some((sealed, 0)) => (Some(sealed), NEW),
+                    Some((sealed, state)) => (Some(sealed), worth(state)),
+                    None if slot.owner() == owner => (None, 0),
+                    None => return None,
+                }
+            };
+            if owner.tag() == tag && (owner.is_pending() || sealed.is_some()) {
+                return None;
+            }
+            if least.as_ref().is_none_or(|least| worth < least.worth) {
+                least = Some(Candidate {
+                    slot,
+                    owner,
+                    sealed,
+                    worth,
+                });
+            }
+            if worth == 0 {
+                break;
+            }
+        }
+        least
+    }
+
+    /// Gives a slot to the key that has claimed it, or back, if the key has or gets another one.
+    ///
+    /// Of two claims of one key, at least one is seen by whoever settles the other: both look at
+    /// the set after the claim, and the fence is between.
+    fn settle(&self, slot: &Slot, claimed: Owner) {
+        fence(SeqCst);
+        let mut is_earlier = true;
+        for other in self.probes(claimed.tag()) {
+            let owner = other.owner();
+            if std::ptr::eq(other, slot) {
+                is_earlier = false;
+            } else if owner.is_unused() {
+                break;
+            } else if owner.tag() == claimed.tag() {
+                let gives_way = if owner.is_pending() {
+                    !is_earlier && other.swap_owner(owner, owner.given_back())
+                } else {
+                    other.is_vacated(owner)
+                };
+                if !gives_way {
+                    slot.swap_owner(claimed, claimed.given_back());
+                    return;
+                }
+            }
+        }
+        if slot.clear(claimed) {
+            slot.swap_owner(claimed, claimed.settled());
+        }
+    }
+
+    /// Returns the slots in the order in which they are looked at for a key.
+    fn probes(&self, tag: Tag) -> impl Iterator<Item = &Slot> {
+        (0..WAYS).map(move |probe| &self.slots[(tag.home() + probe) % WAYS])
+    }
+}
+
+impl Slot {
+    fn owner(&self) -> Owner {
+        Owner::from_word(self.owner.load(Acquire))
+    }
+
+    fn swap_owner(&self, from: Owner, to: Owner) -> bool {
+        let swapped = self
+            .owner
+            .compare_exchange(from.word(), to.word(), AcqRel, Relaxed);
+        swapped.is_ok()
+    }
+
+    fn swap_state(&self, from: u64, to: u64) -> bool {
+        let swapped = self.state.compare_exchange(from, to, AcqRel, Relaxed);
+        swapped.is_ok()
+    }
+
+    /// Returns the state of this owner, sealed and plain, unless there is none: the claim is
+    /// pending, or the slot has been vacated or gone to another.
+    fn read(&self, owner: Owner) -> Option<(u64, u64)> {
+        let sealed = self.state.load(Acquire);
+        let state = owner.seal(sealed);
+        // A state of the next owner would have been written after that owner was.
+        let is_of_key = !owner.is_nobody() && !owner.is_pending() && self.owner() == owner;
+        (is_of_key && state != Owner::VACATED).then_some((sealed, state))
+    }
+
+    fn change<R>(
+        &self,
+        owner: Owner,
+        f: &mut impl FnMut(u64) -> Result<u64, R>,
+    ) -> Option<Result<u64, R>> {
+        loop {
+            let (sealed, state) = self.read(owner)?;
+            let (changed, answer) = match f(state) {
+                Ok(changed) => (state_of(changed), Ok(changed)),
+                Err(error) => (state_of(state), Err(error)),
+            };
+            if changed == state || self.swap_state(sealed, owner.seal(changed)) {
+                return Some(answer);
+            }
+        }
+    }
+
+    /// Whether the owner has left the slot.
+    fn is_vacated(&self, owner: Owner) -> bool {
+        self.read(owner).is_none()
+    }
+
+    /// Makes the state that of a key which is absent, before the key has the slot. Returns false if
+    /// it is no longer claimed.
+    fn clear(&self, claimed: Owner) -> bool {
+        let cleared = claimed.seal(0);
+        loop {
+            let sealed = self.state.load(Acquire);
+            if self.owner() != claimed {
+                return false;
+            }
+            if sealed == cleared || self.swap_state(sealed, cleared) {
+                return true;
+            }
+        }
+    }
+}
+
+/// Returns what is to be in a slot for a state: nothing for that of a key that is absent.
+fn state_of(state: u64) -> u64 {
+    match state {
+        0 => Owner::VACATED,
+        _ => state.min(Owner::VACATED - 1),
+    }
+}
