@@ -2,9 +2,10 @@ use std::fmt;
 
 use watertight_core::ConfigError;
 
-use crate::Quotas;
+use crate::{Quotas, SlidingWindow};
 
-/// How a limit counts what comes: plain data in the settings of a layer.
+/// How a limit counts what comes: [`TokenBucket`] or [`SlidingWindow`], which is plain data in the
+/// settings of a layer.
 pub trait Algorithm:
     Clone + fmt::Debug + Default + PartialEq + Into<AnyAlgorithm> + Send + Sync + 'static
 {
@@ -33,16 +34,32 @@ impl Algorithm for TokenBucket {
     }
 }
 
+impl Algorithm for SlidingWindow {
+    const KIND: &'static str = "sliding_window";
+
+    fn validate(&self, quotas: &Quotas) -> Result<(), ConfigError> {
+        Self::validate(self, quotas)
+    }
+}
+
 /// One of the algorithms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AnyAlgorithm {
     /// See [`TokenBucket`].
     TokenBucket(TokenBucket),
+    /// See [`SlidingWindow`].
+    SlidingWindow(SlidingWindow),
 }
 
 impl From<TokenBucket> for AnyAlgorithm {
     fn from(algorithm: TokenBucket) -> Self {
         Self::TokenBucket(algorithm)
+    }
+}
+
+impl From<SlidingWindow> for AnyAlgorithm {
+    fn from(algorithm: SlidingWindow) -> Self {
+        Self::SlidingWindow(algorithm)
     }
 }

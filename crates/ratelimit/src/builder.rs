@@ -8,8 +8,8 @@ use crate::algorithm::Algorithm;
 use crate::demand::{Planned, Priced};
 use crate::shared::Shared;
 use crate::{
-    MissingKey, PenaltyFn, Quota, Quotas, RateLimitConfig, RateLimitLayer, Rules, TokenBucket,
-    WhenFull,
+    MissingKey, PenaltyFn, Quota, Quotas, RateLimitConfig, RateLimitLayer, Rules, SlidingWindow,
+    TokenBucket, WhenFull,
 };
 
 /// Makes a [`RateLimitLayer`].
@@ -30,6 +30,29 @@ impl<R> RateLimitBuilder<TokenBucket, R> {
     /// in its period.
     pub fn burst(mut self, tokens: u64) -> Self {
         self.config.quotas = self.config.quotas.with_burst(tokens);
+        self
+    }
+}
+
+impl<R> RateLimitBuilder<SlidingWindow, R> {
+    /// Keeps the time of each call. See [`SlidingWindow::Exact`].
+    pub fn exact(self) -> Self {
+        self.window(SlidingWindow::Exact)
+    }
+
+    /// Counts this period and the one before: the default. See [`SlidingWindow::Approximate`].
+    pub fn approximate(self) -> Self {
+        self.window(SlidingWindow::Approximate)
+    }
+
+    /// Counts `count` parts of the period. See [`SlidingWindow::Buckets`].
+    pub fn buckets(self, count: u32) -> Self {
+        self.window(SlidingWindow::Buckets(count))
+    }
+
+    /// Sets how the window is kept.
+    pub fn window(mut self, window: SlidingWindow) -> Self {
+        self.config.algorithm = window;
         self
     }
 }

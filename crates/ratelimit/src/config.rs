@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use watertight_core::{ConfigError, Mode};
 
 use crate::algorithm::{Algorithm, AnyAlgorithm};
-use crate::{MissingKey, Quotas, TokenBucket, WhenFull};
+use crate::{MissingKey, Quotas, SlidingWindow, TokenBucket, WhenFull};
 
 /// The settings of a rate limit that are plain data.
 ///
@@ -56,6 +56,9 @@ pub struct RateLimitConfig<A> {
 
 /// The settings of a [`TokenBucketLayer`](crate::TokenBucketLayer).
 pub type TokenBucketConfig = RateLimitConfig<TokenBucket>;
+
+/// The settings of a [`SlidingWindowLayer`](crate::SlidingWindowLayer).
+pub type SlidingWindowConfig = RateLimitConfig<SlidingWindow>;
 
 /// Under 2 MB for each quota, and more clients than most services have at a time.
 const MAX_KEYS: usize = 65_536;
@@ -163,8 +166,8 @@ mod tests {
     use super::*;
     use crate::Quota;
 
-    fn refused(change: impl FnOnce(&mut TokenBucketConfig)) -> String {
-        let mut config = TokenBucketConfig::new(Quota::per_second(10));
+    fn refused(change: impl FnOnce(&mut SlidingWindowConfig)) -> String {
+        let mut config = SlidingWindowConfig::new(Quota::per_second(10));
         change(&mut config);
         config.validate().unwrap_err().to_string()
     }
@@ -174,6 +177,7 @@ mod tests {
         let quota = Quota::per_second(10);
 
         assert_eq!(TokenBucketConfig::new(quota).validate(), Ok(()));
+        assert_eq!(SlidingWindowConfig::new(quota).validate(), Ok(()));
     }
 
     #[test]
@@ -187,14 +191,17 @@ mod tests {
     #[test]
     fn every_field_is_checked() {
         let empty = || Quota::per_second(0).into();
-        type Change<'a> = &'a dyn Fn(&mut TokenBucketConfig);
-        let changes: [(&str, Change<'_>); 4] = [
+        type Change<'a> = &'a dyn Fn(&mut SlidingWindowConfig);
+        let changes: [(&str, Change<'_>); 5] = [
             ("quota.tokens", &|config| config.quotas = empty()),
             ("quota.tokens", &|config| {
                 config.plans.insert("free".into(), empty());
             }),
             ("quota.tokens", &|config| config.total = Some(empty())),
             ("max_keys", &|config| config.max_keys = usize::MAX),
+            ("algorithm.buckets", &|config| {
+                config.algorithm = SlidingWindow::Buckets(1);
+            }),
         ];
 
         for (field, change) in changes {

@@ -10,7 +10,7 @@ use watertight_metrics::{Handle, Instance};
 use crate::algorithm::Algorithm;
 use crate::limits::Ask;
 use crate::shared::Shared;
-use crate::{Decision, RateLimitConfig, RateLimitSnapshot, TokenBucket};
+use crate::{Decision, RateLimitConfig, RateLimitSnapshot, SlidingWindow, TokenBucket};
 
 /// A look at, and a hand on, a live rate limit. Cheap to clone.
 ///
@@ -44,6 +44,9 @@ pub struct RateLimitHandle<A> {
 
 /// The handle of a [`TokenBucketLayer`](crate::TokenBucketLayer).
 pub type TokenBucketHandle = RateLimitHandle<TokenBucket>;
+
+/// The handle of a [`SlidingWindowLayer`](crate::SlidingWindowLayer).
+pub type SlidingWindowHandle = RateLimitHandle<SlidingWindow>;
 
 impl<A> RateLimitHandle<A> {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {

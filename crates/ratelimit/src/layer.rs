@@ -8,12 +8,13 @@ use watertight_core::Name;
 use crate::algorithm::Algorithm;
 use crate::shared::Shared;
 use crate::{
-    Quotas, RateLimit, RateLimitBuilder, RateLimitConfig, RateLimitHandle, Rules, TokenBucket,
+    Quotas, RateLimit, RateLimitBuilder, RateLimitConfig, RateLimitHandle, Rules, SlidingWindow,
+    TokenBucket,
 };
 
 /// Wraps services in [`RateLimit`], all behind one limit.
 ///
-/// It goes by the name of [`TokenBucketLayer`].
+/// It goes by the names of [`TokenBucketLayer`] and [`SlidingWindowLayer`].
 pub struct RateLimitLayer<A, R = Rules> {
     shared: Arc<Shared>,
     rules: R,
@@ -24,6 +25,11 @@ pub struct RateLimitLayer<A, R = Rules> {
 ///
 /// See the [crate docs](crate) for an example.
 pub type TokenBucketLayer<R = Rules> = RateLimitLayer<TokenBucket, R>;
+
+/// Bounds what comes in a period, whenever that begins: what contracts say.
+///
+/// See the [crate docs](crate) for what it costs to be exact.
+pub type SlidingWindowLayer<R = Rules> = RateLimitLayer<SlidingWindow, R>;
 
 impl<A: Algorithm> RateLimitLayer<A> {
     /// Creates a limit of `quotas` for all calls together.

@@ -6,28 +6,31 @@ use crate::config::AnyConfig;
 use crate::decision::Meter;
 use crate::tables::Tables;
 use crate::token_bucket::TokenBucket;
-use crate::{Decision, Quotas, WhenFull};
+use crate::window::{Room, Window};
+use crate::{Decision, Quotas};
 
 /// The machine of whichever algorithm it is.
 #[derive(Debug)]
 pub(crate) enum Machine {
     TokenBucket(TokenBucket<Tables>),
+    SlidingWindow(Window<Tables>),
 }
 
 /// What a machine is made for besides its quotas.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Plant {
     algorithm: AnyAlgorithm,
-    max_keys: usize,
-    when_full: WhenFull,
+    room: Room,
 }
 
 impl Plant {
     pub(crate) const fn new(config: &AnyConfig) -> Self {
         Self {
             algorithm: config.algorithm,
-            max_keys: config.max_keys,
-            when_full: config.when_full,
+            room: Room {
+                max_keys: config.max_keys,
+                when_full: config.when_full,
+            },
         }
     }
 
@@ -40,73 +43,78 @@ impl Plant {
     }
 
     fn tables(&self, quotas: &Quotas) -> Tables {
-        Tables::new(quotas.as_slice().len(), self.max_keys, self.when_full)
+        Tables::new(quotas.as_slice().len(), self.room)
     }
+}
+
+macro_rules! each {
+    ($machine:expr, $name:ident => $ask:expr) => {
+        match $machine {
+            Machine::TokenBucket($name) => $ask,
+            Machine::SlidingWindow($name) => $ask,
+        }
+    };
 }
 
 impl Machine {
     /// Makes the machine of valid quotas.
     pub(crate) fn new(plant: &Plant, quotas: &Quotas, now: Instant) -> Self {
+        let tables = plant.tables(quotas);
         match plant.algorithm {
             AnyAlgorithm::TokenBucket(_) => {
-                Self::TokenBucket(TokenBucket::new(quotas, plant.tables(quotas), now))
+                Self::TokenBucket(TokenBucket::new(quotas, tables, now))
+            }
+            AnyAlgorithm::SlidingWindow(setting) => {
+                Self::SlidingWindow(Window::new(setting, quotas, tables, plant.room, now))
             }
         }
     }
 
     /// Makes the machine of other quotas, which take the place of these at `now`.
     pub(crate) fn followed_by(&self, plant: &Plant, quotas: &Quotas, now: Instant) -> Self {
+        let tables = plant.tables(quotas);
         match (self, plant.algorithm) {
             (Self::TokenBucket(before), AnyAlgorithm::TokenBucket(_)) => {
-                Self::TokenBucket(before.followed_by(quotas, plant.tables(quotas), now))
+                Self::TokenBucket(before.followed_by(quotas, tables, now))
             }
+            (Self::SlidingWindow(before), AnyAlgorithm::SlidingWindow(setting)) => {
+                let next = before.followed_by(setting, quotas, tables, plant.room, now);
+                Self::SlidingWindow(next)
+            }
+            _ => Self::new(plant, quotas, now),
         }
     }
 
     /// Returns how many keys there are of which something is known. `None` if there are no keys.
     pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
-        match self {
-            Self::TokenBucket(machine) => machine.keys(now),
-        }
+        each!(self, machine => machine.keys(now))
     }
 
     /// Returns how many keys were forgotten for want of room. `None` if there are no keys.
     pub(crate) fn evicted(&self) -> Option<u64> {
-        match self {
-            Self::TokenBucket(machine) => machine.evicted(),
-        }
+        each!(self, machine => machine.evicted())
     }
 }
 
 impl Meter for Machine {
     #[inline]
     fn take(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
-        match self {
-            Self::TokenBucket(machine) => machine.take(key, cost, now),
-        }
+        each!(self, machine => machine.take(key, cost, now))
     }
 
     fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
-        match self {
-            Self::TokenBucket(machine) => machine.take_up_to(key, most, now),
-        }
+        each!(self, machine => machine.take_up_to(key, most, now))
     }
 
     fn peek(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
-        match self {
-            Self::TokenBucket(machine) => machine.peek(key, cost, now),
-        }
+        each!(self, machine => machine.peek(key, cost, now))
     }
 
     fn give_back(&self, key: Option<Key>, cost: u64, now: Instant) {
-        match self {
-            Self::TokenBucket(machine) => machine.give_back(key, cost, now),
-        }
+        each!(self, machine => machine.give_back(key, cost, now));
     }
 
     fn charge(&self, key: Option<Key>, cost: u64, now: Instant) {
-        match self {
-            Self::TokenBucket(machine) => machine.charge(key, cost, now),
-        }
+        each!(self, machine => machine.charge(key, cost, now));
     }
 }

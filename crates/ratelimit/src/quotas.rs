@@ -59,7 +59,7 @@ impl From<Quota> for Quotas {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(watertight_loom)))]
 mod tests {
     use super::*;
 

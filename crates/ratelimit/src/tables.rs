@@ -2,8 +2,8 @@ use std::sync::{Arc, OnceLock};
 
 use watertight_core::Key;
 
-use crate::WhenFull;
 use crate::table::Table;
+use crate::window::Room;
 use crate::words::{Direct, Unchanged, Words};
 
 /// The words of each key, in a table for each quota, and those of the calls without a key. Clones
@@ -13,18 +13,16 @@ pub(crate) struct Tables {
     alone: Direct,
     /// Made with the first key.
     tables: Arc<[OnceLock<Table>]>,
-    max_keys: usize,
-    when_full: WhenFull,
+    room: Room,
 }
 
 impl Tables {
     /// Makes the words of so many quotas.
-    pub(crate) fn new(quotas: usize, max_keys: usize, when_full: WhenFull) -> Self {
+    pub(crate) fn new(quotas: usize, room: Room) -> Self {
         Self {
             alone: Direct::new(quotas),
             tables: (0..quotas).map(|_| OnceLock::new()).collect(),
-            max_keys,
-            when_full,
+            room,
         }
     }
 
@@ -62,8 +60,8 @@ impl Words for Tables {
         let Some(key) = key else {
             return self.alone.update(None, index, fresh, worth, change);
         };
-        let table = self.tables[index].get_or_init(|| Table::new(self.max_keys));
-        let updated = table.update(key, self.when_full, worth, |kept| {
+        let table = self.tables[index].get_or_init(|| Table::new(self.room.max_keys));
+        let updated = table.update(key, self.room.when_full, worth, |kept| {
             let word = if kept == 0 { fresh } else { kept };
             change(word).ok_or(word)
         });

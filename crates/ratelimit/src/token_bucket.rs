@@ -10,6 +10,9 @@ use crate::tables::Tables;
 use crate::words::{Unchanged, Words};
 use crate::{Decision, Quotas, Status};
 
+#[cfg(all(test, watertight_loom))]
+mod loom;
+
 /// Token buckets: one for each quota, and of each for every key that there are words for.
 #[derive(Debug)]
 pub(crate) struct TokenBucket<W> {
@@ -465,6 +468,17 @@ mod tests {
         // Nothing is inherited twice.
         new.give_back(None, u64::MAX, now);
         assert_eq!(new.peek(None, 0, now).status.remaining, 70);
+    }
+
+    #[test]
+    fn a_quota_that_moves_is_found_by_its_period() {
+        let (old, epoch) = bucket(Quota::per_second(100).and(Quota::per_hour(1_000)));
+        assert!(old.take(None, 60, epoch).admitted);
+
+        let now = epoch + 500 * MS;
+        let new = follow(&old, &Quota::per_hour(70).into(), now);
+
+        assert_eq!(new.peek(None, 0, now).status.remaining, 10);
     }
 
     #[test]

@@ -44,35 +44,34 @@ impl Stage {
         stage
     }
 
-    /// Adds to the count of a key. A count says whose it is, and is worth what it exceeds 10 by.
+    /// Adds to the count of a key. A state says whose it is.
     fn add(&self, key: u64, n: u64, when_full: WhenFull) -> Result<u64, Full> {
-        let terms = Terms {
-            when_full,
-            worth: |state: u64| (state & 0xff).saturating_sub(10),
-            evicted: &self.evicted,
-        };
-        let added = self.set.update(Tag::of(key), &terms, |state| {
+        let added = self.update(key, when_full, |state| {
             assert!(state == 0 || state >> 8 == key, "the state of another key");
-            Ok::<_, Infallible>(key << 8 | (state & 0xff) + n)
+            key << 8 | (count(state) + n)
         });
-        added.map(|Ok(state)| state & 0xff)
+        added.map(count)
     }
 
-    /// Sets the count of a key to 0.
-    fn free(&self, key: u64) {
+    /// Sets the state of a key.
+    fn put(&self, key: u64, state: u64) {
+        self.update(key, WhenFull::Evict, |_| state).unwrap();
+    }
+
+    /// A state is worth what its count exceeds 10 by.
+    fn update(&self, key: u64, when_full: WhenFull, f: impl Fn(u64) -> u64) -> Result<u64, Full> {
         let terms = Terms {
-            when_full: WhenFull::Evict,
-            worth: |state| state,
+            when_full,
+            worth: |state| count(state).saturating_sub(10),
             evicted: &self.evicted,
         };
-        let freed = self
-            .set
-            .update(Tag::of(key), &terms, |_| Ok::<_, Infallible>(0));
-        assert_eq!(freed, Ok(Ok(0)));
+        let f = |state| Ok::<_, Infallible>(f(state));
+        let updated = self.set.update(Tag::of(key), &terms, f);
+        updated.map(|Ok(state)| state)
     }
 
     fn count(&self, key: u64) -> u64 {
-        self.set.get(Tag::of(key)) & 0xff
+        count(self.set.get(Tag::of(key)))
     }
 
     fn evicted(&self) -> u64 {
@@ -83,6 +82,10 @@ impl Stage {
     fn slots(&self, key: u64) -> usize {
         self.set.states().filter(|state| state >> 8 == key).count()
     }
+}
+
+fn count(state: u64) -> u64 {
+    state & 0xff
 }
 
 #[test]
@@ -110,7 +113,7 @@ fn two_callers_of_a_key_that_claim_two_slots_share_one_of_them() {
         let other = Arc::clone(&stage);
 
         let thread = thread::spawn(move || other.add(A, 20, WhenFull::Evict));
-        stage.free(C);
+        stage.put(C, 0);
         let mine = stage.add(A, 20, WhenFull::Evict).unwrap();
         let others = thread.join().unwrap().unwrap();
 
@@ -132,6 +135,22 @@ fn two_new_keys_get_a_slot_each() {
 
         assert_eq!((mine, others), (Ok(20), Ok(20)));
         assert_eq!((stage.count(A), stage.count(C)), (20, 20));
+    });
+}
+
+#[test]
+fn two_callers_of_a_new_key_share_the_last_slot() {
+    check(|| {
+        let stage = Stage::new();
+        stage.add(B, 20, WhenFull::Refuse).unwrap();
+        let other = Arc::clone(&stage);
+
+        let thread = thread::spawn(move || other.add(A, 20, WhenFull::Refuse));
+        let mine = stage.add(A, 20, WhenFull::Refuse);
+        let others = thread.join().unwrap();
+
+        assert_eq!(mine.unwrap() + others.unwrap(), 60);
+        assert_eq!((stage.count(A), stage.slots(A)), (40, 1));
     });
 }
 
@@ -160,11 +179,31 @@ fn a_key_that_is_evicted_while_it_is_used_is_evicted_whole() {
     });
 }
 
+/// Both count alike, in states that do not say whose they are.
+#[test]
+fn what_is_added_to_a_key_that_is_evicted_is_not_added_to_the_next() {
+    check(|| {
+        let stage = Stage::new();
+        stage.put(A, 20);
+        stage.put(B, 40);
+        let other = Arc::clone(&stage);
+
+        let thread = thread::spawn(move || other.put(C, 20));
+        stage
+            .update(A, WhenFull::Evict, |state| state + 15)
+            .unwrap();
+        thread.join().unwrap();
+
+        assert!([0, 20].contains(&stage.count(C)), "{}", stage.count(C));
+    });
+}
+
 /// The key is worth nothing, until its caller adds to it: it loses nothing that it was worth then.
 #[test]
 fn a_key_that_comes_to_be_worth_something_does_not_give_way() {
     check(|| {
-        let stage = Stage::full((A, 5), (B, 40));
+        let stage = Stage::full((A, 20), (B, 40));
+        stage.put(A, A << 8 | 5);
         let other = Arc::clone(&stage);
 
         let thread = thread::spawn(move || other.add(C, 30, WhenFull::Refuse));
@@ -175,7 +214,7 @@ fn a_key_that_comes_to_be_worth_something_does_not_give_way() {
             (Ok(20), Err(Full)) => assert_eq!(stage.count(A), 20),
             // The slot changed hands first.
             (Err(Full), Ok(30)) => assert_eq!(stage.count(C), 30),
-            // It changed hands first, and both wanted it: the other came late.
+            // It was vacated, and the key came back before the other one had claimed it.
             (Ok(15), Err(Full)) => assert_eq!(stage.count(A), 15),
             answers => panic!("{answers:?}"),
         }

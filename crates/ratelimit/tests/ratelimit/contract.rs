@@ -5,7 +5,10 @@ use std::time::Duration;
 use watertight_contract::{Answer, Contract, Request};
 use watertight_core::{Key, Mode};
 use watertight_metrics::Registry;
-use watertight_ratelimit::{MissingKey, Quota, RateLimitBuilder, TokenBucket, TokenBucketLayer};
+use watertight_ratelimit::{
+    MissingKey, Quota, RateLimitBuilder, SlidingWindow, SlidingWindowLayer, TokenBucket,
+    TokenBucketLayer,
+};
 
 fn builder(tokens: u64) -> RateLimitBuilder<TokenBucket> {
     let quota = Quota::new(tokens, Duration::from_secs(1));
@@ -55,6 +58,31 @@ fn a_token_bucket_shared_by_calls_without_keys_keeps_the_contract() {
             .build()
     })
     .refuses_after(10_000, Answer::Response)
+    .check();
+}
+
+fn window(setting: SlidingWindow) -> RateLimitBuilder<SlidingWindow> {
+    let quota = Quota::new(5_000, Duration::from_secs(1));
+    SlidingWindowLayer::builder("contract", quota)
+        .window(setting)
+        .registry(&Registry::new())
+}
+
+#[test]
+fn a_sliding_window_keeps_the_contract() {
+    Contract::new(|| window(SlidingWindow::Approximate).build())
+        .refuses_after(5_000, Answer::Response)
+        .check();
+}
+
+#[test]
+fn a_sliding_window_of_buckets_keeps_the_contract() {
+    Contract::new(|| {
+        window(SlidingWindow::Buckets(10))
+            .key(|_: &Request| Key::of("all"))
+            .build()
+    })
+    .refuses_after(5_000, Answer::Response)
     .check();
 }
 

@@ -2,4 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
 
+mod cancellation;
 mod contract;
+mod cost;
+mod handle;
+mod keys;
+mod mode;
+mod notes;
+mod penalty;
+mod plans;
+mod readiness;
+mod stage;
+mod token_bucket;

@@ -1,0 +1,82 @@
+use std::collections::VecDeque;
+
+use super::span::Span;
+use super::taken::Taken;
+
+/// A log of all takes of a period, each with its time: exact.
+///
+/// It has as many records as there are tokens in the window, at most.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log {
+    /// The oldest first.
+    records: VecDeque<Record>,
+    /// The sum of their costs.
+    used: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    at: u64,
+    cost: u64,
+}
+
+impl Taken for Log {
+    fn new(_: &Span) -> Self {
+        Self::default()
+    }
+
+    fn advance(&mut self, now: u64, span: &Span) {
+        while let Some(oldest) = self.records.front()
+            && oldest.at.saturating_add(span.length) <= now
+        {
+            self.used -= oldest.cost;
+            self.records.pop_front();
+        }
+    }
+
+    fn used(&self, _: u64, _: &Span) -> u64 {
+        self.used
+    }
+
+    fn add(&mut self, cost: u64, _: &Span, now: u64) {
+        self.used += cost;
+        // What came at the same time, or later by a clock that has stepped back since, leaves
+        // together: never too early.
+        match self.records.back_mut() {
+            Some(latest) if latest.at >= now => latest.cost += cost,
+            _ => self.records.push_back(Record { at: now, cost }),
+        }
+    }
+
+    fn remove(&mut self, mut cost: u64, _: u64, _: &Span) {
+        while cost > 0
+            && let Some(latest) = self.records.back_mut()
+        {
+            let removed = latest.cost.min(cost);
+            latest.cost -= removed;
+            self.used -= removed;
+            cost -= removed;
+            if latest.cost == 0 {
+                self.records.pop_back();
+            }
+        }
+    }
+
+    fn falls_to(&self, most: u64, now: u64, span: &Span) -> u64 {
+        let mut left = self.used;
+        let mut records = self.records.iter();
+        let mut falls_at = now;
+        while left > most
+            && let Some(oldest) = records.next()
+        {
+            left -= oldest.cost;
+            falls_at = oldest.at.saturating_add(span.length);
+        }
+        falls_at.max(now)
+    }
+
+    fn history(&self, _: u64, _: &Span) -> Vec<(u64, u64)> {
+        let records = self.records.iter();
+        records.map(|record| (record.at, record.cost)).collect()
+    }
+}

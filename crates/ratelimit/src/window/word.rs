@@ -1,0 +1,206 @@
+use tokio::time::Instant;
+use watertight_core::Key;
+
+use super::span::{Now, Span};
+use super::taken::Taken;
+use super::two_counters::{Packing, TwoCounters};
+use crate::decision::Meter;
+use crate::tables::Tables;
+use crate::words::{Unchanged, Words};
+use crate::{Decision, Quota};
+
+/// A sliding window of one quota, whose two counters are one word for every key.
+#[derive(Debug)]
+pub(crate) struct WordWindow<W> {
+    span: Span,
+    packing: Packing,
+    words: W,
+    /// The windows before this one, in which keys are still found that nobody has asked for since,
+    /// the latest first.
+    before: Vec<Past<W>>,
+    /// What was taken before the quota was changed counts no more from then on.
+    settled_at: Instant,
+}
+
+/// A window that another took the place of.
+#[derive(Clone, Debug)]
+struct Past<W> {
+    span: Span,
+    packing: Packing,
+    words: W,
+    changed_at: Instant,
+}
+
+impl<W: Words> WordWindow<W> {
+    /// How many changes are remembered. A key that is not asked for in as many starts anew.
+    const MOST: usize = 8;
+
+    /// Makes the window of a valid quota, if its counters fit in a word. `words` are untouched, and
+    /// of no other machine.
+    pub(crate) fn new(quota: &Quota, words: W, epoch: Instant) -> Option<Self> {
+        let span = Span::new(quota, 1, epoch);
+        Some(Self {
+            packing: Packing::of(&span)?,
+            span,
+            words,
+            before: Vec::new(),
+            settled_at: epoch,
+        })
+    }
+
+    /// Makes the window of another quota, which takes the place of this one at `now`, if its
+    /// counters fit. What was taken stays taken. `words` are new ones again.
+    pub(crate) fn followed_by(&self, quota: &Quota, words: W, now: Instant) -> Option<Self> {
+        let mut next = Self::new(quota, words, self.span.epoch())?;
+        next.before.push(Past {
+            span: self.span.clone(),
+            packing: self.packing,
+            words: self.words.clone(),
+            changed_at: now,
+        });
+        if now < self.settled_at {
+            let older = self.before.iter().take(Self::MOST - 1);
+            next.before.extend(older.cloned());
+        }
+        next.settled_at = now + 2 * next.span.period();
+        Some(next)
+    }
+
+    /// Returns the nanosecond since the epoch at which nothing is left of what is in a word.
+    #[inline]
+    pub(crate) fn whole_at(&self, word: u64) -> u64 {
+        self.packing.unpack(word).falls_to(0, 0, &self.span)
+    }
+
+    /// Returns the word of a key that nobody has asked for since the quota was changed.
+    #[inline]
+    fn fresh(&self, key: Option<Key>, now: Instant) -> u64 {
+        if now >= self.settled_at || self.before.is_empty() {
+            return 0;
+        }
+        self.packing.pack(inherited(&self.before, key, &self.span))
+    }
+
+    /// Makes of what was taken what `change` says, unless that is nothing.
+    #[inline]
+    fn update(
+        &self,
+        key: Option<Key>,
+        now: Instant,
+        mut change: impl FnMut(&mut TwoCounters, u64) -> bool,
+    ) -> Result<u64, Unchanged> {
+        let at = self.span.at(now);
+        let fresh = self.fresh(key, now);
+        let worth = |word| self.whole_at(word).saturating_sub(at);
+        self.words.update(key, 0, fresh, worth, |word| {
+            let mut taken = self.packing.unpack(word);
+            taken.advance(at, &self.span);
+            change(&mut taken, at).then(|| self.packing.pack(taken))
+        })
+    }
+
+    /// Says what becomes of a call of `cost` by the word of its key, and how the quota stands.
+    #[inline]
+    fn decide(&self, word: u64, cost: u64, now: Instant) -> Decision {
+        let at = self.span.at(now);
+        let mut taken = self.packing.unpack(word);
+        taken.advance(at, &self.span);
+        self.span.decide(&taken, cost, Now { at, asked: at })
+    }
+
+    #[cold]
+    fn refused(&self, unchanged: Unchanged, cost: u64, now: Instant) -> Decision {
+        match unchanged {
+            Unchanged::Word(word) => self.decide(word, cost, now),
+            Unchanged::NoRoom => self.span.no_room(2 * self.span.period()),
+        }
+    }
+}
+
+impl WordWindow<Tables> {
+    /// Returns how many keys have something to get back. `None` if there are no keys.
+    pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
+        let at = self.span.at(now);
+        self.words
+            .len(0, |word| self.whole_at(word).saturating_sub(at))
+    }
+
+    /// Returns how many keys were forgotten before they had. `None` if there are no keys.
+    pub(crate) fn evicted(&self) -> Option<u64> {
+        self.words.evicted()
+    }
+}
+
+impl<W: Words> Meter for WordWindow<W> {
+    #[inline]
+    fn take(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
+        if cost == 0 {
+            return self.peek(key, cost, now);
+        }
+        let updated = self.update(key, now, |taken, at| {
+            let has = self.span.room(taken, at) >= cost;
+            if has {
+                taken.add(cost, &self.span, at);
+            }
+            has
+        });
+        match updated {
+            Ok(word) => self.decide(word, 0, now),
+            Err(unchanged) => self.refused(unchanged, cost, now),
+        }
+    }
+
+    fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
+        let mut here = 0;
+        let updated = self.update(key, now, |taken, at| {
+            here = self.span.room(taken, at).min(most);
+            taken.add(here, &self.span, at);
+            here > 0
+        });
+        match updated {
+            Ok(word) => (here, self.decide(word, 0, now)),
+            Err(unchanged) => (0, self.refused(unchanged, most.min(1), now)),
+        }
+    }
+
+    fn peek(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
+        let word = match self.words.word(key, 0) {
+            0 => self.fresh(key, now),
+            word => word,
+        };
+        self.decide(word, cost, now)
+    }
+
+    fn give_back(&self, key: Option<Key>, cost: u64, now: Instant) {
+        // A key for which there is no room has nothing to be given back.
+        let _ = self.update(key, now, |taken, at| {
+            let before = *taken;
+            taken.remove(cost, at, &self.span);
+            *taken != before
+        });
+    }
+
+    fn charge(&self, key: Option<Key>, cost: u64, now: Instant) {
+        // A key for which there is no room gets nothing anyhow.
+        let _ = self.update(key, now, |taken, at| {
+            let charged = self.span.room_for_penalty(taken, at).min(cost);
+            taken.add(charged, &self.span, at);
+            charged > 0
+        });
+    }
+}
+
+/// Returns what was taken of `key` by what was `before`, the latest first, as it is in `span`.
+#[cold]
+fn inherited<W: Words>(before: &[Past<W>], key: Option<Key>, span: &Span) -> TwoCounters {
+    let Some((past, older)) = before.split_first() else {
+        return TwoCounters::new(span);
+    };
+    let mut taken = match past.words.word(key, 0) {
+        0 => inherited(older, key, &past.span),
+        word => past.packing.unpack(word),
+    };
+    let changed_at = past.span.at(past.changed_at);
+    taken.advance(changed_at, &past.span);
+    taken.carried(changed_at, &past.span, span)
+}
