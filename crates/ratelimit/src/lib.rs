@@ -4,6 +4,7 @@
 
 mod decision;
 mod gcra;
+mod leaky;
 #[cfg(all(test, not(watertight_loom)))]
 mod model;
 mod past;
@@ -17,6 +18,7 @@ mod window;
 mod words;
 
 pub use decision::{Decision, Status};
+pub use leaky::LeakyBucket;
 pub use quota::Quota;
 pub use quotas::Quotas;
 pub use table::WhenFull;

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use tokio::time::Instant;
 use watertight_core::Key;
 
@@ -72,10 +70,11 @@ impl<W: Words> WordWindow<W> {
         &self.words
     }
 
-    /// Returns the nanosecond since the epoch at which nothing is left of what is in a word.
+    /// Returns how long it takes until nothing is left of what is in a word, in nanoseconds.
     #[inline]
-    pub(crate) fn whole_at(&self, word: u64) -> u64 {
-        self.packing.unpack(word).falls_to(0, 0, &self.span)
+    pub(crate) fn worth(&self, word: u64, now: Instant) -> u64 {
+        let at = self.span.at(now);
+        self.packing.unpack(word).falls_to(0, at, &self.span) - at
     }
 
     /// Returns the word of a key that nobody has asked for since the quota was changed.
@@ -97,8 +96,8 @@ impl<W: Words> WordWindow<W> {
     ) -> Result<u64, Unchanged> {
         let at = self.span.at(now);
         let fresh = self.fresh(key, now);
-        let whole_at = |word| self.whole_at(word);
-        self.words.update(key, 0, fresh, whole_at, |word| {
+        let worth = |word| self.worth(word, now);
+        self.words.update(key, 0, fresh, worth, |word| {
             let mut taken = self.packing.unpack(word);
             taken.advance(at, &self.span);
             change(&mut taken, at).then(|| self.packing.pack(taken))
@@ -118,10 +117,8 @@ impl<W: Words> WordWindow<W> {
     fn refused(&self, unchanged: Unchanged, cost: u64, now: Instant) -> Decision {
         match unchanged {
             Unchanged::Word(word) => self.decide(word, cost, now),
-            Unchanged::NoRoom(free_at) => {
-                let wait = Duration::from_nanos(free_at.saturating_sub(self.span.at(now)));
-                self.span.no_room(wait)
-            }
+            // What fills it is whole after two periods.
+            Unchanged::NoRoom { .. } => self.span.no_room(2 * self.span.period()),
         }
     }
 }
