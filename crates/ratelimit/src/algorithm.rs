@@ -2,10 +2,10 @@ use std::fmt;
 
 use watertight_core::ConfigError;
 
-use crate::{Quotas, SlidingWindow};
+use crate::{LeakyBucket, Quotas, SlidingWindow};
 
-/// How a limit counts what comes: [`TokenBucket`] or [`SlidingWindow`], which is plain data in the
-/// settings of a layer.
+/// How a limit counts what comes: [`TokenBucket`], [`SlidingWindow`] or [`LeakyBucket`], which is
+/// plain data in the settings of a layer.
 pub trait Algorithm:
     Clone + fmt::Debug + Default + PartialEq + Into<AnyAlgorithm> + Send + Sync + 'static
 {
@@ -42,6 +42,14 @@ impl Algorithm for SlidingWindow {
     }
 }
 
+impl Algorithm for LeakyBucket {
+    const KIND: &'static str = "leaky_bucket";
+
+    fn validate(&self, quotas: &Quotas) -> Result<(), ConfigError> {
+        Self::validate(self, quotas)
+    }
+}
+
 /// One of the algorithms.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -50,6 +58,8 @@ pub enum AnyAlgorithm {
     TokenBucket(TokenBucket),
     /// See [`SlidingWindow`].
     SlidingWindow(SlidingWindow),
+    /// See [`LeakyBucket`].
+    LeakyBucket(LeakyBucket),
 }
 
 impl From<TokenBucket> for AnyAlgorithm {
@@ -61,5 +71,11 @@ impl From<TokenBucket> for AnyAlgorithm {
 impl From<SlidingWindow> for AnyAlgorithm {
     fn from(algorithm: SlidingWindow) -> Self {
         Self::SlidingWindow(algorithm)
+    }
+}
+
+impl From<LeakyBucket> for AnyAlgorithm {
+    fn from(algorithm: LeakyBucket) -> Self {
+        Self::LeakyBucket(algorithm)
     }
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use watertight_core::{
     ClassifyFn, ConfigError, DynError, Key, KeyFn, Mode, Name, Outcome, SetClassifier,
     SetDeadlines, SetFinish, SetNotes, SetRepeat,
@@ -8,8 +10,8 @@ use crate::algorithm::Algorithm;
 use crate::demand::{Planned, Priced};
 use crate::shared::Shared;
 use crate::{
-    MissingKey, PenaltyFn, Quota, Quotas, RateLimitConfig, RateLimitLayer, Rules, SlidingWindow,
-    TokenBucket, WhenFull,
+    LeakyBucket, MissingKey, PenaltyFn, Quota, Quotas, RateLimitConfig, RateLimitLayer, Rules,
+    SlidingWindow, TokenBucket, WhenFull,
 };
 
 /// Makes a [`RateLimitLayer`].
@@ -53,6 +55,26 @@ impl<R> RateLimitBuilder<SlidingWindow, R> {
     /// Sets how the window is kept.
     pub fn window(mut self, window: SlidingWindow) -> Self {
         self.config.algorithm = window;
+        self
+    }
+}
+
+impl<R> RateLimitBuilder<LeakyBucket, R> {
+    /// Sets how much may wait for its turn. Default: 0.
+    pub fn queue(mut self, cost: u64) -> Self {
+        self.config.algorithm.queue = cost;
+        self
+    }
+
+    /// Sets how much may start at once after a pause. See [`LeakyBucket::slack`]. Default: 0.
+    pub fn slack(mut self, cost: u64) -> Self {
+        self.config.algorithm.slack = cost;
+        self
+    }
+
+    /// Sets how long a call may wait for its turn. Default: as long as the queue makes it wait.
+    pub fn max_wait(mut self, time: Duration) -> Self {
+        self.config.algorithm.max_wait = Some(time);
         self
     }
 }

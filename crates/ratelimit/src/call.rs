@@ -5,8 +5,9 @@ use watertight_core::{Call, Outcome};
 
 use crate::Penalty;
 use crate::counts::Count;
+use crate::leaky::Turn;
 use crate::limits::Ask;
-use crate::way::Held;
+use crate::way::{Core, Held};
 
 /// A call that has passed a rate limit.
 pub struct RateLimitCall<P> {
@@ -21,6 +22,18 @@ impl<P> RateLimitCall<P> {
         Self {
             watched: Some((way, ask)),
             penalty,
+        }
+    }
+
+    /// Returns what they share whom the call belongs to.
+    pub(crate) fn core(&self) -> Option<&Core> {
+        self.watched.as_ref().map(|(way, _)| &*way.0.0)
+    }
+
+    /// Gives back what a call has taken whose `turn` was booked, and that is not made.
+    pub(crate) fn leave(&self, turn: &Turn) {
+        if let Some((way, ask)) = &self.watched {
+            way.0.0.limits.load().leave(*ask, turn, Instant::now());
         }
     }
 

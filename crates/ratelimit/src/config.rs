@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use watertight_core::{ConfigError, Mode};
 
 use crate::algorithm::{Algorithm, AnyAlgorithm};
-use crate::{MissingKey, Quotas, SlidingWindow, TokenBucket, WhenFull};
+use crate::{LeakyBucket, MissingKey, Quotas, SlidingWindow, TokenBucket, WhenFull};
 
 /// The settings of a rate limit that are plain data.
 ///
@@ -59,6 +59,9 @@ pub type TokenBucketConfig = RateLimitConfig<TokenBucket>;
 
 /// The settings of a [`SlidingWindowLayer`](crate::SlidingWindowLayer).
 pub type SlidingWindowConfig = RateLimitConfig<SlidingWindow>;
+
+/// The settings of a [`LeakyBucketLayer`](crate::LeakyBucketLayer).
+pub type LeakyBucketConfig = RateLimitConfig<LeakyBucket>;
 
 /// Under 2 MB for each quota, and more clients than most services have at a time.
 const MAX_KEYS: usize = 65_536;
@@ -178,6 +181,7 @@ mod tests {
 
         assert_eq!(TokenBucketConfig::new(quota).validate(), Ok(()));
         assert_eq!(SlidingWindowConfig::new(quota).validate(), Ok(()));
+        assert_eq!(LeakyBucketConfig::new(quota).validate(), Ok(()));
     }
 
     #[test]
@@ -214,18 +218,20 @@ mod tests {
     #[test]
     fn reads_what_it_writes_and_fills_in_what_is_missing() {
         let text = r#"{
-            "quotas": [{"tokens": 10, "period": "1s", "burst": 20}],
+            "quotas": [{"tokens": 10, "period": "1s", "debt": 20}],
+            "algorithm": {"queue": 100, "max_wait": "5s"},
             "plans": {"pro": [{"tokens": 100, "period": "1s"}]},
             "when_full": "refuse", "missing_key": "share"
         }"#;
-        let config: TokenBucketConfig = serde_json::from_str(text).unwrap();
+        let config: LeakyBucketConfig = serde_json::from_str(text).unwrap();
+        assert_eq!(config.algorithm.queue, 100);
         assert_eq!(config.missing_key, MissingKey::Share);
         assert_eq!(config.max_keys, MAX_KEYS);
         assert!(config.announce);
 
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(
-            serde_json::from_str::<TokenBucketConfig>(&text).unwrap(),
+            serde_json::from_str::<LeakyBucketConfig>(&text).unwrap(),
             config
         );
     }

@@ -1,7 +1,12 @@
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use watertight_core::{Counters, Mode, Name, Outcome, Reason};
-use watertight_metrics::{CallCounts, InstanceSnapshot, RejectionCount, Reporter};
+use watertight_metrics::{
+    CallCounts, InstanceSnapshot, Latency, LatencySnapshot, RejectionCount, Reporter,
+};
 
 /// How often each thing has happened.
 ///
@@ -12,6 +17,10 @@ pub(crate) struct Counts {
     name: Name,
     reporter: Reporter,
     counters: Counters<{ Count::ALL }>,
+    /// How many calls wait for their turns.
+    waiting: AtomicUsize,
+    /// How long they do. Made with the first.
+    waits: OnceLock<Latency>,
     /// What has been handed over when the layer went.
     retired: OnceLock<InstanceSnapshot>,
 }
@@ -25,6 +34,8 @@ pub(crate) enum Count {
     Cancelled,
     /// Refused by the limit.
     Limited,
+    /// Refused for a deadline.
+    TooLate,
     /// Refused for want of a key.
     KeyMissing,
     /// Would have been refused, or would have had to wait, but for [`Mode::Shadow`].
@@ -34,10 +45,11 @@ pub(crate) enum Count {
 }
 
 impl Count {
-    const ALL: usize = 8;
+    const ALL: usize = 9;
 
-    const REFUSED: [(Reason, Mode, Self); 4] = [
+    const REFUSED: [(Reason, Mode, Self); 5] = [
         (Reason::RateLimited, Mode::Enforce, Self::Limited),
+        (Reason::DeadlineExceeded, Mode::Enforce, Self::TooLate),
         (Reason::KeyMissing, Mode::Enforce, Self::KeyMissing),
         (Reason::RateLimited, Mode::Shadow, Self::LimitedInShadow),
         (Reason::KeyMissing, Mode::Shadow, Self::KeyMissingInShadow),
@@ -65,6 +77,8 @@ impl Counts {
             name,
             reporter,
             counters: Counters::new(),
+            waiting: AtomicUsize::new(0),
+            waits: OnceLock::new(),
             retired: OnceLock::new(),
         }
     }
@@ -85,6 +99,32 @@ impl Counts {
     /// Counts a refused call, or one that would have been.
     pub(crate) fn refused(&self, reason: Reason, mode: Mode) {
         self.add(Count::of_refusal(reason, mode));
+    }
+
+    /// Counts a call that begins to wait.
+    pub(crate) fn waits(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a call that waits no longer.
+    pub(crate) fn waits_no_longer(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Notes how long a call has waited for its turn.
+    pub(crate) fn waited(&self, time: Duration, now: Instant) {
+        let waits = self.waits.get_or_init(|| Latency::new(now));
+        waits.record(time, now);
+    }
+
+    /// Returns how many calls wait for their turns.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Returns how long calls wait for their turns, of those that have to.
+    pub(crate) fn queue_wait(&self, now: Instant) -> Option<LatencySnapshot> {
+        self.waits.get().map(|waits| waits.snapshot(now))
     }
 
     /// Returns a snapshot of what has been counted.

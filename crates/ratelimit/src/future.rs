@@ -3,14 +3,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use pin_project::pin_project;
-use watertight_core::{BoxError, Classify, Finish, Note, QuotaStatus, Tracked};
+use watertight_core::{BoxError, Classify, Finish, Note, QuotaStatus};
 
 use crate::Penalty;
 use crate::call::RateLimitCall;
-use crate::noting::Noting;
-
-/// A call that is made.
-type Called<F, C, N, P, T> = Tracked<F, RateLimitCall<P>, C, Noting<N, T>>;
+use crate::front::Called;
 
 /// The future of a call to [`RateLimit`](crate::RateLimit).
 #[pin_project]

@@ -10,7 +10,9 @@ use watertight_metrics::{Handle, Instance};
 use crate::algorithm::Algorithm;
 use crate::limits::Ask;
 use crate::shared::Shared;
-use crate::{Decision, RateLimitConfig, RateLimitSnapshot, SlidingWindow, TokenBucket};
+use crate::{
+    Decision, LeakyBucket, RateLimitConfig, RateLimitSnapshot, SlidingWindow, TokenBucket,
+};
 
 /// A look at, and a hand on, a live rate limit. Cheap to clone.
 ///
@@ -47,6 +49,11 @@ pub type TokenBucketHandle = RateLimitHandle<TokenBucket>;
 
 /// The handle of a [`SlidingWindowLayer`](crate::SlidingWindowLayer).
 pub type SlidingWindowHandle = RateLimitHandle<SlidingWindow>;
+
+/// The handle of a [`LeakyBucketLayer`](crate::LeakyBucketLayer).
+///
+/// What is taken by hand starts at once, or is not taken.
+pub type LeakyBucketHandle = RateLimitHandle<LeakyBucket>;
 
 impl<A> RateLimitHandle<A> {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {

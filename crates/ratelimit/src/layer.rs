@@ -6,15 +6,16 @@ use tower_layer::Layer;
 use watertight_core::Name;
 
 use crate::algorithm::Algorithm;
+use crate::front::Front;
 use crate::shared::Shared;
 use crate::{
-    Quotas, RateLimit, RateLimitBuilder, RateLimitConfig, RateLimitHandle, Rules, SlidingWindow,
-    TokenBucket,
+    LeakyBucket, Pace, Quotas, RateLimit, RateLimitBuilder, RateLimitConfig, RateLimitHandle,
+    Rules, SlidingWindow, TokenBucket,
 };
 
-/// Wraps services in [`RateLimit`], all behind one limit.
+/// Wraps services in [`RateLimit`], or in [`Pace`] with a leaky bucket, all behind one limit.
 ///
-/// It goes by the names of [`TokenBucketLayer`] and [`SlidingWindowLayer`].
+/// It goes by the names of [`TokenBucketLayer`], [`SlidingWindowLayer`] and [`LeakyBucketLayer`].
 pub struct RateLimitLayer<A, R = Rules> {
     shared: Arc<Shared>,
     rules: R,
@@ -30,6 +31,11 @@ pub type TokenBucketLayer<R = Rules> = RateLimitLayer<TokenBucket, R>;
 ///
 /// See the [crate docs](crate) for what it costs to be exact.
 pub type SlidingWindowLayer<R = Rules> = RateLimitLayer<SlidingWindow, R>;
+
+/// Delays calls so that they come at a constant rate: for a service that takes no bursts.
+///
+/// See the [crate docs](crate) for an example.
+pub type LeakyBucketLayer<R = Rules> = RateLimitLayer<LeakyBucket, R>;
 
 impl<A: Algorithm> RateLimitLayer<A> {
     /// Creates a limit of `quotas` for all calls together.
@@ -62,6 +68,16 @@ impl<A, R> RateLimitLayer<A, R> {
         }
     }
 
+    fn front(&self) -> Front<R>
+    where
+        R: Clone,
+    {
+        Front {
+            shared: Arc::clone(&self.shared),
+            rules: self.rules.clone(),
+        }
+    }
+
     /// Returns a handle on the limit.
     #[must_use]
     pub fn handle(&self) -> RateLimitHandle<A> {
@@ -69,11 +85,27 @@ impl<A, R> RateLimitLayer<A, R> {
     }
 }
 
-impl<S, A, R: Clone> Layer<S> for RateLimitLayer<A, R> {
+impl<S, R: Clone> Layer<S> for RateLimitLayer<TokenBucket, R> {
     type Service = RateLimit<S, R>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RateLimit::new(inner, Arc::clone(&self.shared), self.rules.clone())
+        RateLimit::new(inner, self.front())
+    }
+}
+
+impl<S, R: Clone> Layer<S> for RateLimitLayer<SlidingWindow, R> {
+    type Service = RateLimit<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RateLimit::new(inner, self.front())
+    }
+}
+
+impl<S, R: Clone> Layer<S> for RateLimitLayer<LeakyBucket, R> {
+    type Service = Pace<S, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Pace::new(inner, self.front())
     }
 }
 

@@ -1,11 +1,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::{Key, Name, QuotaStatus};
 
 use crate::config::AnyConfig;
 use crate::decision::Meter;
+use crate::leaky::Turn;
 use crate::machine::{Machine, Plant};
 use crate::{Decision, MissingKey, Quotas, Status};
 
@@ -97,21 +99,41 @@ impl Limits {
     }
 
     /// Takes what a call costs, if it is there.
-    #[inline]
     pub(crate) fn take(&self, ask: Ask, now: Instant) -> Verdict {
+        self.arrive(ask, now, || Duration::ZERO).0
+    }
+
+    /// Takes what a call costs, now or with a turn for which it waits no longer than `patience`.
+    #[inline]
+    pub(crate) fn arrive(
+        &self,
+        ask: Ask,
+        now: Instant,
+        patience: impl FnOnce() -> Duration,
+    ) -> (Verdict, Option<Turn>) {
         let policy = self.policy(ask.plan);
-        let own = policy.machine.take(ask.key, ask.cost, now);
+        let (own, turn) = policy.machine.arrive(ask.key, ask.cost, now, patience);
         match &self.total {
             Some(total) if own.admitted => {
                 let of_all = total.machine.take(None, ask.cost, now);
                 if of_all.admitted {
-                    tighter(policy.verdict(own), total.verdict(of_all))
+                    let verdict = tighter(policy.verdict(own), total.verdict(of_all));
+                    (verdict, turn)
                 } else {
-                    policy.machine.give_back(ask.key, ask.cost, now);
-                    total.verdict(of_all)
+                    policy.machine.leave(ask.key, ask.cost, turn.as_ref(), now);
+                    (total.verdict(of_all), None)
                 }
             }
-            _ => policy.verdict(own),
+            _ => (policy.verdict(own), turn),
+        }
+    }
+
+    /// Gives back what a call has taken that has waited for its turn, and was not made.
+    pub(crate) fn leave(&self, ask: Ask, turn: &Turn, now: Instant) {
+        let policy = self.policy(ask.plan);
+        policy.machine.leave(ask.key, ask.cost, Some(turn), now);
+        if let Some(total) = &self.total {
+            total.machine.give_back(None, ask.cost, now);
         }
     }
 
@@ -159,6 +181,11 @@ impl Limits {
     #[cold]
     pub(crate) fn charge(&self, ask: Ask, now: Instant) {
         self.policy(ask.plan).machine.charge(ask.key, ask.cost, now);
+    }
+
+    /// Returns how the limit of who asks stands, whatever the total has left.
+    pub(crate) fn own(&self, ask: Ask, now: Instant) -> Status {
+        self.policy(ask.plan).machine.peek(ask.key, 0, now).status
     }
 
     /// Returns how the limit of all keys together stands.

@@ -1,19 +1,23 @@
+use std::time::Duration;
+
 use tokio::time::Instant;
 use watertight_core::Key;
 
 use crate::algorithm::AnyAlgorithm;
 use crate::config::AnyConfig;
 use crate::decision::Meter;
+use crate::leaky::{Turn, Turns};
 use crate::tables::Tables;
 use crate::token_bucket::TokenBucket;
 use crate::window::{Room, Window};
-use crate::{Decision, Quotas};
+use crate::{Decision, Quota, Quotas};
 
 /// The machine of whichever algorithm it is.
 #[derive(Debug)]
 pub(crate) enum Machine {
     TokenBucket(TokenBucket<Tables>),
     SlidingWindow(Window<Tables>),
+    LeakyBucket(Turns<Tables>),
 }
 
 /// What a machine is made for besides its quotas.
@@ -52,6 +56,7 @@ macro_rules! each {
         match $machine {
             Machine::TokenBucket($name) => $ask,
             Machine::SlidingWindow($name) => $ask,
+            Machine::LeakyBucket($name) => $ask,
         }
     };
 }
@@ -67,6 +72,9 @@ impl Machine {
             AnyAlgorithm::SlidingWindow(setting) => {
                 Self::SlidingWindow(Window::new(setting, quotas, tables, plant.room, now))
             }
+            AnyAlgorithm::LeakyBucket(setting) => {
+                Self::LeakyBucket(Turns::new(&setting, first(quotas), tables, now))
+            }
         }
     }
 
@@ -81,7 +89,39 @@ impl Machine {
                 let next = before.followed_by(setting, quotas, tables, plant.room, now);
                 Self::SlidingWindow(next)
             }
+            (Self::LeakyBucket(before), AnyAlgorithm::LeakyBucket(setting)) => {
+                let quota = first(quotas);
+                Self::LeakyBucket(before.followed_by(&setting, quota, tables, now))
+            }
             _ => Self::new(plant, quotas, now),
+        }
+    }
+
+    /// Takes what a call costs, now or with a turn for which it waits no longer than `patience`.
+    #[inline]
+    pub(crate) fn arrive(
+        &self,
+        key: Option<Key>,
+        cost: u64,
+        now: Instant,
+        patience: impl FnOnce() -> Duration,
+    ) -> (Decision, Option<Turn>) {
+        let Self::LeakyBucket(turns) = self else {
+            return (self.take(key, cost, now), None);
+        };
+        match turns.book(key, cost, now, patience()) {
+            Ok((turn, status)) => (Decision::admitted(status), Some(turn)),
+            Err(refused) => (refused, None),
+        }
+    }
+
+    /// Gives back what a call has taken that is not made: its turn, if no later one depends on it.
+    pub(crate) fn leave(&self, key: Option<Key>, cost: u64, turn: Option<&Turn>, now: Instant) {
+        match (self, turn) {
+            (Self::LeakyBucket(turns), Some(turn)) => {
+                turns.give_turn_back(key, turn, now);
+            }
+            _ => self.give_back(key, cost, now),
         }
     }
 
@@ -117,4 +157,10 @@ impl Meter for Machine {
     fn charge(&self, key: Option<Key>, cost: u64, now: Instant) {
         each!(self, machine => machine.charge(key, cost, now));
     }
+}
+
+/// Returns the one quota of a pace.
+fn first(quotas: &Quotas) -> &Quota {
+    // A config is checked before a machine is made of it.
+    quotas.as_slice().first().expect("there is a quota")
 }

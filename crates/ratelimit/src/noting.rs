@@ -1,6 +1,7 @@
 use watertight_core::{Call, Finish, Note, QuotaStatus};
 
 /// Notes on a response how the limit stood, and leaves the rest to another finish.
+#[derive(Clone)]
 pub(crate) struct Noting<N, T> {
     finish: N,
     notes: T,

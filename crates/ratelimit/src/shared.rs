@@ -4,11 +4,12 @@ use tokio::time::Instant;
 use watertight_core::{Mode, Name, Stripes};
 use watertight_metrics::{Instance, InstanceSnapshot, Registry};
 
-use crate::RateLimitSnapshot;
+use crate::algorithm::Algorithm;
 use crate::config::AnyConfig;
 use crate::counts::Counts;
 use crate::limits::{Ask, Limits};
 use crate::way::{Core, Way};
+use crate::{LeakyBucket, RateLimitSnapshot};
 
 /// What all services of one layer share.
 #[derive(Debug)]
@@ -70,11 +71,13 @@ impl Shared {
         let (limits, now) = (self.core.limits.load(), Instant::now());
         RateLimitSnapshot {
             mode: self.core.mode(),
-            status: limits.peek(ask, now).decision.status,
+            status: limits.own(ask, now),
             total: limits.total(now),
             keys: limits.keys(now),
             keys_evicted: limits.evicted(),
             in_flight: self.stripes.held(),
+            queued: self.core.counts.waiting(),
+            queue_wait: self.core.counts.queue_wait(now),
         }
     }
 
@@ -97,7 +100,10 @@ impl Instance for Shared {
         let mut snapshot = self.core.counts.snapshot();
         snapshot.mode = look.mode;
         snapshot.in_flight = Some(look.in_flight as u64);
+        let is_pace = self.kind() == LeakyBucket::KIND;
+        snapshot.queue_depth = is_pace.then_some(look.queued as u64);
         snapshot.utilization = look.utilization();
+        snapshot.queue_wait = look.queue_wait;
         snapshot.keys = look.keys.map(|keys| keys as u64);
         snapshot.keys_evicted = look.keys_evicted;
         snapshot.config = self.config().describe();

@@ -1,9 +1,10 @@
 use watertight_core::Mode;
+use watertight_metrics::LatencySnapshot;
 
 use crate::Status;
 
 /// A look at a rate limit.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RateLimitSnapshot {
     /// Whether it refuses calls, or only counts.
@@ -19,6 +20,10 @@ pub struct RateLimitSnapshot {
     pub keys_evicted: Option<u64>,
     /// How many calls have passed and not ended.
     pub in_flight: usize,
+    /// How many of them wait for their turns.
+    pub queued: usize,
+    /// How long calls wait of late, of those that have to. `None` if none ever had to.
+    pub queue_wait: Option<LatencySnapshot>,
 }
 
 impl RateLimitSnapshot {

@@ -123,8 +123,9 @@ impl<W: Words> TokenBucket<W> {
         }
     }
 
+    /// Makes of the word of `key` what `change` says, as [`Words::update`] does.
     #[inline]
-    fn update(
+    pub(crate) fn update(
         &self,
         key: Option<Key>,
         index: usize,
@@ -141,6 +142,17 @@ impl<W: Words> TokenBucket<W> {
             UNTOUCHED => self.fresh(key, index, now),
             word => word,
         }
+    }
+
+    /// Returns the first quota as it works at one time.
+    #[inline]
+    pub(crate) fn first_at(&self, now: Instant) -> GcraAt<'_> {
+        self.gcras[0].at(now)
+    }
+
+    /// Returns the word of the first quota.
+    pub(crate) fn first_word(&self, key: Option<Key>, now: Instant) -> u64 {
+        self.word(key, 0, now)
     }
 
     /// Returns the word of a key that nobody has asked for since the quotas were changed.

@@ -62,6 +62,13 @@ impl Core {
         }
     }
 
+    /// Counts a call whose turn would begin after its deadline, and makes the error of it.
+    #[cold]
+    pub(crate) fn refuse_too_late(&self, verdict: &Verdict) -> BoxError {
+        let rejection = self.rejection(Reason::DeadlineExceeded);
+        rejection.with_quota(verdict.quota()).into()
+    }
+
     /// Counts a call for which there is no key, and makes the error of it.
     #[cold]
     pub(crate) fn refuse_without_key(&self) -> BoxError {

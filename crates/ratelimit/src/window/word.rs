@@ -66,10 +66,11 @@ impl<W: Words> WordWindow<W> {
         Some(next)
     }
 
-    /// Returns the nanosecond since the epoch at which nothing is left of what is in a word.
+    /// Returns how long it takes until nothing is left of what is in a word, in nanoseconds.
     #[inline]
-    pub(crate) fn whole_at(&self, word: u64) -> u64 {
-        self.packing.unpack(word).falls_to(0, 0, &self.span)
+    pub(crate) fn worth(&self, word: u64, now: Instant) -> u64 {
+        let at = self.span.at(now);
+        self.packing.unpack(word).falls_to(0, at, &self.span) - at
     }
 
     /// Returns the word of a key that nobody has asked for since the quota was changed.
@@ -91,7 +92,7 @@ impl<W: Words> WordWindow<W> {
     ) -> Result<u64, Unchanged> {
         let at = self.span.at(now);
         let fresh = self.fresh(key, now);
-        let worth = |word| self.whole_at(word).saturating_sub(at);
+        let worth = |word| self.worth(word, now);
         self.words.update(key, 0, fresh, worth, |word| {
             let mut taken = self.packing.unpack(word);
             taken.advance(at, &self.span);
@@ -112,6 +113,7 @@ impl<W: Words> WordWindow<W> {
     fn refused(&self, unchanged: Unchanged, cost: u64, now: Instant) -> Decision {
         match unchanged {
             Unchanged::Word(word) => self.decide(word, cost, now),
+            // What fills it is whole after two periods.
             Unchanged::NoRoom => self.span.no_room(2 * self.span.period()),
         }
     }
@@ -120,9 +122,7 @@ impl<W: Words> WordWindow<W> {
 impl WordWindow<Tables> {
     /// Returns how many keys have something to get back. `None` if there are no keys.
     pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
-        let at = self.span.at(now);
-        self.words
-            .len(0, |word| self.whole_at(word).saturating_sub(at))
+        self.words.len(0, |word| self.worth(word, now))
     }
 
     /// Returns how many keys were forgotten before they had. `None` if there are no keys.

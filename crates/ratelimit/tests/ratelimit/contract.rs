@@ -6,8 +6,8 @@ use watertight_contract::{Answer, Contract, Request};
 use watertight_core::{Key, Mode};
 use watertight_metrics::Registry;
 use watertight_ratelimit::{
-    MissingKey, Quota, RateLimitBuilder, SlidingWindow, SlidingWindowLayer, TokenBucket,
-    TokenBucketLayer,
+    LeakyBucket, LeakyBucketLayer, MissingKey, Quota, RateLimitBuilder, SlidingWindow,
+    SlidingWindowLayer, TokenBucket, TokenBucketLayer,
 };
 
 fn builder(tokens: u64) -> RateLimitBuilder<TokenBucket> {
@@ -80,6 +80,40 @@ fn a_sliding_window_of_buckets_keeps_the_contract() {
     Contract::new(|| {
         window(SlidingWindow::Buckets(10))
             .key(|_: &Request| Key::of("all"))
+            .build()
+    })
+    .refuses_after(5_000, Answer::Response)
+    .check();
+}
+
+fn leaky() -> RateLimitBuilder<LeakyBucket> {
+    // A turn that came within the hour would end the suite's waiting.
+    let quota = Quota::new(1, Duration::from_secs(7_200));
+    LeakyBucketLayer::builder("contract", quota)
+        .slack(4_999)
+        .registry(&Registry::new())
+}
+
+#[test]
+fn a_leaky_bucket_keeps_the_contract() {
+    Contract::new(|| leaky().build())
+        .refuses_after(5_000, Answer::Response)
+        .check();
+}
+
+#[test]
+fn a_leaky_bucket_with_a_queue_keeps_the_contract() {
+    Contract::new(|| leaky().queue(3).build())
+        .refuses_after(5_003, Answer::Response)
+        .check();
+}
+
+#[test]
+fn a_leaky_bucket_with_keys_keeps_the_contract() {
+    Contract::new(|| {
+        leaky()
+            .key(|_: &Request| Key::of("all"))
+            .total(Quota::per_second(10_000))
             .build()
     })
     .refuses_after(5_000, Answer::Response)

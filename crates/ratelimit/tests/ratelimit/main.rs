@@ -9,6 +9,7 @@ mod handle;
 mod keys;
 mod mode;
 mod notes;
+mod pace;
 mod penalty;
 mod plans;
 mod readiness;

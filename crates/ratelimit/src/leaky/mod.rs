@@ -1,0 +1,9 @@
+//! A leaky bucket: calls start at an even pace, and those that come early wait for their turn.
+
+mod setting;
+mod turns;
+
+pub use setting::LeakyBucket;
+
+#[allow(unused_imports, reason = "until the layers use it")]
+pub(crate) use turns::{Turn, Turns};
