@@ -218,7 +218,8 @@ mod tests {
     }
 
     fn book(turns: &Turns<Direct>, now: Instant) -> Turn {
-        turns.book(None, 1, now, LONG).unwrap().0
+        let (turn, _) = turns.book(None, 1, now, LONG).expect("a free turn");
+        turn
     }
 
     fn wait(turns: &Turns<Direct>, now: Instant) -> Duration {
