@@ -9,6 +9,7 @@ use proptest::test_runner::TestRunner;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
+use watertight_core::nanos;
 
 use crate::decision::Meter;
 use crate::quota::tests::any_quota;
@@ -23,6 +24,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// the last change, to which all is added that has come in since.
 struct Model {
     ticks: Ticks,
+    epoch: Instant,
     token: i128,
     capacity: i128,
     debt: i128,
@@ -33,10 +35,11 @@ struct Model {
 impl Model {
     fn new(quota: &Quota, epoch: Instant) -> Self {
         let (capacity, debt) = (quota.capacity(), quota.max_debt());
-        let ticks = Ticks::new(quota.tokens(), quota.period(), capacity + debt, epoch);
+        let ticks = Ticks::new(quota.tokens(), quota.period(), capacity + debt);
         let token = i128::from(ticks.of(1));
         Self {
-            since: ticks.at(epoch).into(),
+            since: ticks.at(0).into(),
+            epoch,
             balance: i128::from(capacity) * token,
             capacity: i128::from(capacity) * token,
             debt: i128::from(debt) * token,
@@ -45,9 +48,13 @@ impl Model {
         }
     }
 
+    fn tick(&self, now: Instant) -> i128 {
+        self.ticks.at(nanos(now - self.epoch)).into()
+    }
+
     fn balance(&self, now: Instant) -> i128 {
-        let tick = i128::from(self.ticks.at(now));
-        self.capacity.min(self.balance + tick - self.since)
+        self.capacity
+            .min(self.balance + self.tick(now) - self.since)
     }
 
     fn remaining(&self, now: Instant) -> u64 {
@@ -62,7 +69,7 @@ impl Model {
         // What changes nothing is not even looked at: a time that steps back loses nothing.
         if balance != self.balance(now) {
             self.balance = balance;
-            self.since = self.ticks.at(now).into();
+            self.since = self.tick(now);
         }
     }
 
