@@ -87,7 +87,8 @@ impl Gcra {
         let debt = self
             .ticks
             .convert(owed.saturating_sub(old.burst), &old.ticks);
-        self.ticks.at(changed_at) + taken.min(self.burst) + debt.min(self.debt)
+        let owed = taken.min(self.burst).saturating_add(debt.min(self.debt));
+        self.ticks.at(changed_at).saturating_add(owed)
     }
 }
 
@@ -109,7 +110,8 @@ impl GcraAt<'_> {
 
     /// Takes `cost` tokens whether they are there or not, as far as debts go.
     pub(crate) fn charge(&self, word: u64, cost: u64) -> u64 {
-        let most = self.tick + self.gcra.burst + self.gcra.debt;
+        let reserve = self.gcra.burst.saturating_add(self.gcra.debt);
+        let most = self.tick.saturating_add(reserve);
         let whole_at = word.max(self.tick).saturating_add(self.gcra.ticks.of(cost));
         // The time may have stepped back from where the word was within bounds.
         whole_at.min(most).max(word)

@@ -446,6 +446,53 @@ mod tests {
         assert!(!bucket.take(None, 1, now).admitted);
     }
 
+    /// The first quota has words as ever, and for the second there is no room.
+    #[derive(Clone)]
+    struct Full {
+        words: Direct,
+        until: u64,
+    }
+
+    impl Words for Full {
+        fn word(&self, key: Option<Key>, index: usize) -> u64 {
+            self.words.word(key, index)
+        }
+
+        fn update(
+            &self,
+            key: Option<Key>,
+            index: usize,
+            fresh: u64,
+            whole_at: impl Fn(u64) -> u64,
+            change: impl FnMut(u64) -> Option<u64>,
+        ) -> Result<u64, Unchanged> {
+            if index == 1 {
+                return Err(Unchanged::NoRoom(self.until));
+            }
+            self.words.update(key, index, fresh, whole_at, change)
+        }
+    }
+
+    #[test]
+    fn a_key_without_room_is_refused_until_there_is_some() {
+        let quotas = Quota::per_second(5).and(Quota::per_minute(5));
+        let (words, until) = (Direct::new(2), nanos(700 * MS));
+        let epoch = Instant::now();
+        let bucket = TokenBucket::new(&quotas, Full { words, until }, epoch);
+        let now = epoch + 200 * MS;
+
+        let refused = bucket.take(None, 1, now);
+        assert!(!refused.admitted);
+        assert_eq!((refused.status.quota, refused.status.remaining), (1, 0));
+        assert_eq!(refused.retry_after, Some(500 * MS));
+        assert_eq!(bucket.take_up_to(None, 3, now), (0, refused));
+
+        bucket.charge(None, 2, now);
+        bucket.give_back(None, 2, now);
+        let at = bucket.gcras[0].at(bucket.nanos(now));
+        assert_eq!(at.remaining(bucket.words.word(None, 0)), 5);
+    }
+
     #[test]
     fn a_quota_that_changes_keeps_what_was_taken() {
         let (old, epoch) = bucket(Quota::per_second(100).and(Quota::per_hour(1_000)));
