@@ -197,7 +197,12 @@ impl<W: Words> Meter for TokenBucket<W> {
         let least = self.gcras.iter().enumerate().map(remaining).min();
         let mut taken = most.min(least.unwrap_or(0));
         if taken == 0 {
-            return (0, self.look(key, most.min(1), now));
+            let decision = self.look(key, most.min(1), now);
+            if most > 0 && decision.admitted {
+                // Somebody has just given something back. It is there to be asked for again.
+                return (0, Decision::refused(decision.status, Some(Duration::ZERO)));
+            }
+            return (0, decision);
         }
         for (index, gcra) in self.gcras.iter().enumerate() {
             let at = gcra.at(now);
