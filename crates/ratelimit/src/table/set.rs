@@ -9,8 +9,8 @@ use super::sync::{AtomicU64, fence};
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// The key that would be fully replenished first is forgotten, as if it were so already: it
-    /// gains what it still owed, which is less than any other key in question owes.
+    /// Of the keys in question, the one that would be fully replenished first is forgotten, as if it
+    /// were so already: it gains what it still owed.
     #[default]
     Evict,
     /// The call is refused. Who fills the table keeps others out.
@@ -22,11 +22,11 @@ pub enum WhenFull {
 pub(crate) struct Full;
 
 /// On which terms a key that has no slot gets one.
-pub(super) struct Terms<'a, W> {
+pub(super) struct Terms<'a> {
     pub(super) when_full: WhenFull,
-    /// What would be lost with a state.
-    pub(super) worth: W,
-    /// Counts what was.
+    /// The greatest state that nothing is lost with.
+    pub(super) spent: u64,
+    /// Counts the keys that something was lost with.
     pub(super) evicted: &'a Counters<1>,
 }
 
@@ -46,18 +46,19 @@ struct Slot {
     state: AtomicU64,
 }
 
-/// What would be lost with a key that is about to get its first state. If a thread took the slot for
-/// its own key, and then lost it in the same way, no key would ever come in.
-const NEW: u64 = u64::MAX;
-
 /// A slot that a key may get.
 struct Candidate<'a> {
     slot: &'a Slot,
     owner: Owner,
     /// The state that has to be vacated first.
     sealed: Option<u64>,
-    worth: u64,
+    /// The state that is lost with it.
+    state: u64,
 }
+
+/// What counts as the state of a key that is about to get its first one. If a thread took that slot
+/// for its own key, and then lost it in the same way, no key would ever come in.
+const NEW: u64 = u64::MAX;
 
 impl Set {
     pub(super) fn new() -> Self {
@@ -71,10 +72,10 @@ impl Set {
 
     /// Changes the state of a key to what `f` makes of it, and returns that. Where `f` returns an
     /// error, nothing changes.
-    pub(super) fn update<R, W: Fn(u64) -> u64>(
+    pub(super) fn update<R>(
         &self,
         tag: Tag,
-        terms: &Terms<'_, W>,
+        terms: &Terms<'_>,
         mut f: impl FnMut(u64) -> Result<u64, R>,
     ) -> Result<Result<u64, R>, Full> {
         loop {
@@ -83,7 +84,7 @@ impl Set {
             }
             // It is absent. What leaves it as good as absent needs no slot.
             match f(0) {
-                Ok(state) if (terms.worth)(state) > 0 => self.insert(tag, terms)?,
+                Ok(state) if state > terms.spent => self.insert(tag, terms)?,
                 answer => return Ok(answer),
             }
         }
@@ -150,11 +151,11 @@ impl Set {
     /// Claims a slot for a key that has none. Whether it has one then is to be looked at anew: other
     /// threads claim slots as well.
     #[cold]
-    fn insert<W: Fn(u64) -> u64>(&self, tag: Tag, terms: &Terms<'_, W>) -> Result<(), Full> {
-        let Some(least) = self.least(tag, &terms.worth) else {
+    fn insert(&self, tag: Tag, terms: &Terms<'_>) -> Result<(), Full> {
+        let Some(least) = self.least(tag) else {
             return Ok(());
         };
-        if least.worth > 0 && terms.when_full == WhenFull::Refuse {
+        if least.state > terms.spent && terms.when_full == WhenFull::Refuse {
             return Err(Full);
         }
         let Candidate { slot, owner, .. } = least;
@@ -162,7 +163,7 @@ impl Set {
             if !slot.swap_state(sealed, owner.seal(Owner::VACATED)) {
                 return Ok(());
             }
-            if least.worth > 0 {
+            if least.state > terms.spent {
                 terms.evicted.add(0, 1);
             }
         }
@@ -173,36 +174,32 @@ impl Set {
         Ok(())
     }
 
-    /// Finds the slot in which least would be lost. Returns `None` where another thread has just
-    /// changed something.
-    fn least(&self, tag: Tag, worth: &impl Fn(u64) -> u64) -> Option<Candidate<'_>> {
+    /// Finds the slot in which least would be lost: of those in which nothing would be, the one that
+    /// has been so for longest. Returns `None` where another thread has just changed something.
+    fn least(&self, tag: Tag) -> Option<Candidate<'_>> {
         let mut least: Option<Candidate<'_>> = None;
         for slot in self.probes(tag) {
             let owner = slot.owner();
-            let (sealed, worth) = if owner.is_nobody() {
-                (None, 0)
-            } else if owner.is_pending() {
-                (None, NEW)
-            } else {
-                match slot.read(owner) {
-                    Some((sealed, 0)) => (Some(sealed), NEW),
-                    Some((sealed, state)) => (Some(sealed), worth(state)),
-                    None if slot.owner() == owner => (None, 0),
-                    None => return None,
-                }
+            let (sealed, state) = match slot.read(owner) {
+                // Another thread is at work here.
+                _ if owner.is_pending() => (None, NEW),
+                Some((sealed, 0)) => (Some(sealed), NEW),
+                Some((sealed, state)) => (Some(sealed), state),
+                None if slot.owner() == owner => (None, 0),
+                None => return None,
             };
             if owner.tag() == tag && (owner.is_pending() || sealed.is_some()) {
                 return None;
             }
-            if least.as_ref().is_none_or(|least| worth < least.worth) {
+            if least.as_ref().is_none_or(|least| state < least.state) {
                 least = Some(Candidate {
                     slot,
                     owner,
                     sealed,
-                    worth,
+                    state,
                 });
             }
-            if worth == 0 {
+            if state == 0 {
                 break;
             }
         }
