@@ -47,13 +47,14 @@ impl Attack {
         });
 
         assert_eq!(used.count_total, 0, "memory moves");
-        assert!(table.len(0) <= 2 * self.max_keys);
+        assert!(table.len(|state| state) <= 2 * self.max_keys);
         let allowed = (steps * STEP + BURST) as f64 / TOKEN as f64;
         (admitted.map(|admitted| admitted as f64 / allowed), let_in)
     }
 
     fn admit(&self, table: &Table, key: Key, now: u64) -> Result<Result<(), ()>, Full> {
-        let taken = table.update(key, self.when_full, now, |full_at| {
+        let worth = |full_at: u64| full_at.saturating_sub(now);
+        let taken = table.update(key, self.when_full, worth, |full_at| {
             let full_at = full_at.max(now) + TOKEN;
             (full_at <= now + BURST).then_some(full_at).ok_or(())
         });

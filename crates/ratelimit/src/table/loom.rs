@@ -44,14 +44,11 @@ impl Stage {
         stage
     }
 
-    /// Adds to the count of a key. A state says whose it is, below the count.
+    /// Adds to the count of a key. A state says whose it is.
     fn add(&self, key: u64, n: u64, when_full: WhenFull) -> Result<u64, Full> {
         let added = self.update(key, when_full, |state| {
-            assert!(
-                state == 0 || state & 0xff == key,
-                "the state of another key"
-            );
-            (count(state) + n) << 8 | key
+            assert!(state == 0 || state >> 8 == key, "the state of another key");
+            key << 8 | (count(state) + n)
         });
         added.map(count)
     }
@@ -61,11 +58,11 @@ impl Stage {
         self.update(key, WhenFull::Evict, |_| state).unwrap();
     }
 
-    /// A count of up to 10 is worth nothing.
+    /// A state is worth what its count exceeds 10 by.
     fn update(&self, key: u64, when_full: WhenFull, f: impl Fn(u64) -> u64) -> Result<u64, Full> {
         let terms = Terms {
             when_full,
-            spent: 10 << 8 | 0xff,
+            worth: |state| count(state).saturating_sub(10),
             evicted: &self.evicted,
         };
         let f = |state| Ok::<_, Infallible>(f(state));
@@ -83,15 +80,12 @@ impl Stage {
 
     /// How many slots a key has.
     fn slots(&self, key: u64) -> usize {
-        self.set
-            .states()
-            .filter(|state| state & 0xff == key)
-            .count()
+        self.set.states().filter(|state| state >> 8 == key).count()
     }
 }
 
 fn count(state: u64) -> u64 {
-    state >> 8
+    state & 0xff
 }
 
 #[test]
@@ -190,13 +184,13 @@ fn a_key_that_is_evicted_while_it_is_used_is_evicted_whole() {
 fn what_is_added_to_a_key_that_is_evicted_is_not_added_to_the_next() {
     check(|| {
         let stage = Stage::new();
-        stage.put(A, 20 << 8);
-        stage.put(B, 40 << 8);
+        stage.put(A, 20);
+        stage.put(B, 40);
         let other = Arc::clone(&stage);
 
-        let thread = thread::spawn(move || other.put(C, 20 << 8));
+        let thread = thread::spawn(move || other.put(C, 20));
         stage
-            .update(A, WhenFull::Evict, |state| state + (15 << 8))
+            .update(A, WhenFull::Evict, |state| state + 15)
             .unwrap();
         thread.join().unwrap();
 
@@ -209,7 +203,7 @@ fn what_is_added_to_a_key_that_is_evicted_is_not_added_to_the_next() {
 fn a_key_that_comes_to_be_worth_something_does_not_give_way() {
     check(|| {
         let stage = Stage::full((A, 20), (B, 40));
-        stage.put(A, 5 << 8 | A);
+        stage.put(A, A << 8 | 5);
         let other = Arc::clone(&stage);
 
         let thread = thread::spawn(move || other.add(C, 30, WhenFull::Refuse));
@@ -217,11 +211,11 @@ fn a_key_that_comes_to_be_worth_something_does_not_give_way() {
         let others = thread.join().unwrap();
 
         match (mine, others) {
-            (Ok(20), Err(Full)) => assert_eq!(stage.count(A), 20),
+            (Ok(20), Err(Full { .. })) => assert_eq!(stage.count(A), 20),
             // The slot changed hands first.
-            (Err(Full), Ok(30)) => assert_eq!(stage.count(C), 30),
+            (Err(Full { .. }), Ok(30)) => assert_eq!(stage.count(C), 30),
             // It was vacated, and the key came back before the other one had claimed it.
-            (Ok(15), Err(Full)) => assert_eq!(stage.count(A), 15),
+            (Ok(15), Err(Full { .. })) => assert_eq!(stage.count(A), 15),
             answers => panic!("{answers:?}"),
         }
         assert_eq!(stage.count(B), 40);
@@ -243,9 +237,9 @@ fn who_looks_at_a_key_sees_all_of_it_or_nothing() {
         let seen: Vec<_> = stage.set.states().collect();
         thread.join().unwrap();
 
-        assert!([0, 20 << 8 | A, 50 << 8 | A].contains(&state), "{state:x}");
+        assert!([0, A << 8 | 20, A << 8 | 50].contains(&state), "{state:x}");
         for state in seen {
-            assert!([A, B, C].contains(&(state & 0xff)), "{state:x}");
+            assert!([A, B, C].contains(&(state >> 8)), "{state:x}");
         }
     });
 }

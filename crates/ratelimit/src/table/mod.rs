@@ -1,9 +1,8 @@
 //! A word of state for each of many keys, in memory of a fixed size.
 //!
-//! The table keeps words and does not know what they mean, but for two things. A key that is absent
-//! has the state 0. And states are like times from which on a key is as good as absent: a state up
-//! to the present says no more than 0 does, so that its key gives way to another for free, the
-//! oldest first. Which is why nothing ever has to be swept.
+//! The table keeps words and does not know what they mean, but for two things: a key that is absent
+//! has the state 0, and a state whose worth is 0 says no more than that, so that it gives way to
+//! another key for free, the oldest first. Which is why nothing ever has to be swept.
 //!
 //! # Memory
 //!

@@ -19,13 +19,17 @@ pub enum WhenFull {
 
 /// There is no room for a key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Full;
+pub(crate) struct Full {
+    /// What the key is worth that is in the way, and is worth least: when that is nothing, there is
+    /// room.
+    pub(crate) least: u64,
+}
 
 /// On which terms a key that has no slot gets one.
-pub(super) struct Terms<'a> {
+pub(super) struct Terms<'a, W> {
     pub(super) when_full: WhenFull,
-    /// The greatest state that nothing is lost with.
-    pub(super) spent: u64,
+    /// What would be lost with a state.
+    pub(super) worth: W,
     /// Counts the keys that something was lost with.
     pub(super) evicted: &'a Counters<1>,
 }
@@ -52,13 +56,26 @@ struct Candidate<'a> {
     owner: Owner,
     /// The state that has to be vacated first.
     sealed: Option<u64>,
-    /// The state that is lost with it.
+    loss: Loss,
+}
+
+/// What would be lost with a key: of the same worth rather a lesser state, as of an earlier time.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Loss {
+    worth: u64,
     state: u64,
 }
 
-/// What counts as the state of a key that is about to get its first one. If a thread took that slot
-/// for its own key, and then lost it in the same way, no key would ever come in.
-const NEW: u64 = u64::MAX;
+impl Loss {
+    const NONE: Self = Self { worth: 0, state: 0 };
+
+    /// That of a key which is about to get its first state. If a thread took that slot for its own
+    /// key, and then lost it in the same way, no key would ever come in.
+    const NEW: Self = Self {
+        worth: u64::MAX,
+        state: 0,
+    };
+}
 
 impl Set {
     pub(super) fn new() -> Self {
@@ -72,10 +89,10 @@ impl Set {
 
     /// Changes the state of a key to what `f` makes of it, and returns that. Where `f` returns an
     /// error, nothing changes.
-    pub(super) fn update<R>(
+    pub(super) fn update<R, W: Fn(u64) -> u64>(
         &self,
         tag: Tag,
-        terms: &Terms<'_>,
+        terms: &Terms<'_, W>,
         mut f: impl FnMut(u64) -> Result<u64, R>,
     ) -> Result<Result<u64, R>, Full> {
         loop {
@@ -84,7 +101,7 @@ impl Set {
             }
             // It is absent. What leaves it as good as absent needs no slot.
             match f(0) {
-                Ok(state) if state > terms.spent => self.insert(tag, terms)?,
+                Ok(state) if (terms.worth)(state) > 0 => self.insert(tag, terms)?,
                 answer => return Ok(answer),
             }
         }
@@ -151,19 +168,20 @@ impl Set {
     /// Claims a slot for a key that has none. Whether it has one then is to be looked at anew: other
     /// threads claim slots as well.
     #[cold]
-    fn insert(&self, tag: Tag, terms: &Terms<'_>) -> Result<(), Full> {
-        let Some(least) = self.least(tag) else {
+    fn insert<W: Fn(u64) -> u64>(&self, tag: Tag, terms: &Terms<'_, W>) -> Result<(), Full> {
+        let Some(least) = self.least(tag, &terms.worth) else {
             return Ok(());
         };
-        if least.state > terms.spent && terms.when_full == WhenFull::Refuse {
-            return Err(Full);
+        let worth = least.loss.worth;
+        if worth > 0 && terms.when_full == WhenFull::Refuse {
+            return Err(Full { least: worth });
         }
         let Candidate { slot, owner, .. } = least;
         if let Some(sealed) = least.sealed {
             if !slot.swap_state(sealed, owner.seal(Owner::VACATED)) {
                 return Ok(());
             }
-            if least.state > terms.spent {
+            if worth > 0 {
                 terms.evicted.add(0, 1);
             }
         }
@@ -174,32 +192,35 @@ impl Set {
         Ok(())
     }
 
-    /// Finds the slot in which least would be lost: of those in which nothing would be, the one that
-    /// has been so for longest. Returns `None` where another thread has just changed something.
-    fn least(&self, tag: Tag) -> Option<Candidate<'_>> {
+    /// Finds the slot in which least would be lost. Returns `None` where another thread has just
+    /// changed something.
+    fn least(&self, tag: Tag, worth: &impl Fn(u64) -> u64) -> Option<Candidate<'_>> {
         let mut least: Option<Candidate<'_>> = None;
         for slot in self.probes(tag) {
             let owner = slot.owner();
-            let (sealed, state) = match slot.read(owner) {
+            let (sealed, loss) = match slot.read(owner) {
                 // Another thread is at work here.
-                _ if owner.is_pending() => (None, NEW),
-                Some((sealed, 0)) => (Some(sealed), NEW),
-                Some((sealed, state)) => (Some(sealed), state),
-                None if slot.owner() == owner => (None, 0),
+                _ if owner.is_pending() => (None, Loss::NEW),
+                Some((sealed, 0)) => (Some(sealed), Loss::NEW),
+                Some((sealed, state)) => {
+                    let worth = worth(state);
+                    (Some(sealed), Loss { worth, state })
+                }
+                None if slot.owner() == owner => (None, Loss::NONE),
                 None => return None,
             };
             if owner.tag() == tag && (owner.is_pending() || sealed.is_some()) {
                 return None;
             }
-            if least.as_ref().is_none_or(|least| state < least.state) {
+            if least.as_ref().is_none_or(|least| loss < least.loss) {
                 least = Some(Candidate {
                     slot,
                     owner,
                     sealed,
-                    state,
+                    loss,
                 });
             }
-            if state == 0 {
+            if loss == Loss::NONE {
                 break;
             }
         }

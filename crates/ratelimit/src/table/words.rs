@@ -39,9 +39,9 @@ impl Table {
     /// other threads change the same key: only what it returns at last counts. A state above
     /// `u64::MAX - 1` is stored as that.
     ///
-    /// The greater a state, the more is lost with it, and up to `spent` nothing: as if a state were
-    /// the time from which on its key is as good as absent, and `spent` the time that it is now. Of
-    /// the keys that fill a set, the one with the least state gives way.
+    /// `worth` says what would be lost if a state were forgotten: 0 for nothing, as for the state 0,
+    /// and the more the dearer. Of the keys that fill a set, the one that is worth least gives way,
+    /// and of those that are worth nothing the one with the least state, as if that were a time.
     ///
     /// # Errors
     ///
@@ -51,13 +51,13 @@ impl Table {
         &self,
         key: Key,
         when_full: WhenFull,
-        spent: u64,
+        worth: impl Fn(u64) -> u64,
         f: impl FnMut(u64) -> Result<u64, R>,
     ) -> Result<Result<u64, R>, Full> {
         let (set, tag) = self.place(key);
         let terms = Terms {
             when_full,
-            spent,
+            worth,
             evicted: &self.evicted,
         };
         set.update(tag, &terms, f)
@@ -69,12 +69,12 @@ impl Table {
         set.get(tag)
     }
 
-    /// Returns how many keys have a state above `spent`. In a table for more than ten
+    /// Returns how many keys have a state that is worth something. In a table for more than ten
     /// thousand keys it is an estimate from a part of it, about 1 % off.
-    pub(crate) fn len(&self, spent: u64) -> usize {
+    pub(crate) fn len(&self, worth: impl Fn(u64) -> u64) -> usize {
         let sample = &self.sets[..self.sets.len().min(SAMPLE)];
         let states = sample.iter().flat_map(Set::states);
-        let keys = states.filter(|state| *state > spent).count();
+        let keys = states.filter(|state| worth(*state) > 0).count();
         (keys as u128 * self.sets.len() as u128 / sample.len() as u128) as usize
     }
 
@@ -127,8 +127,14 @@ mod tests {
 
     use super::*;
 
+    /// A state is worth what it is.
     fn add(table: &Table, key: Key, when_full: WhenFull, n: u64) -> Result<u64, Full> {
-        let added = table.update(key, when_full, 0, |state| Ok::<_, Infallible>(state + n));
+        let added = table.update(
+            key,
+            when_full,
+            |state| state,
+            |state| Ok::<_, Infallible>(state + n),
+        );
         added.map(|Ok(state)| state)
     }
 
@@ -147,7 +153,7 @@ mod tests {
         }
         assert_eq!(table.get(Key::of(7_u64)), 21);
         assert_eq!(table.get(Key::of("nobody")), 0);
-        assert_eq!(table.len(0), 99);
+        assert_eq!(table.len(|state| state), 99);
     }
 
     #[test]
@@ -155,7 +161,7 @@ mod tests {
         let table = Table::new(1);
         let key = Key::of("a");
         let refuse = |key| {
-            let refused = table.update(key, WhenFull::Refuse, 0, Err);
+            let refused = table.update(key, WhenFull::Refuse, |state| state, Err);
             refused.unwrap().unwrap_err()
         };
 
@@ -177,7 +183,12 @@ mod tests {
 
         // Back at 0, it frees the slot that it had.
         evict(&table, key, 5);
-        let back = table.update(key, WhenFull::Evict, 0, |_| Ok::<_, Infallible>(0));
+        let back = table.update(
+            key,
+            WhenFull::Evict,
+            |state| state,
+            |_| Ok::<_, Infallible>(0),
+        );
         assert_eq!(back, Ok(Ok(0)));
         assert_eq!(table.sets[0].states().count(), 0);
     }
@@ -196,7 +207,7 @@ mod tests {
         assert_eq!(table.get(Key::of(7_u64)), 0);
         assert_eq!(table.get(Key::of("new")), 1_000);
         assert_eq!(table.evicted(), 1);
-        assert_eq!(table.len(0), WAYS);
+        assert_eq!(table.len(|state| state), WAYS);
     }
 
     #[test]
@@ -207,10 +218,11 @@ mod tests {
                 evict(&table, Key::of(number), 1 + number);
             }
 
+            let worth = |state: u64| state.saturating_sub(4);
             let set = |state| move |_| Ok::<_, Infallible>(state);
             for number in 100..104_u64 {
                 let key = Key::of(number);
-                let new = table.update(key, when_full, 4, set(200));
+                let new = table.update(key, when_full, worth, set(200));
                 assert_eq!(new, Ok(Ok(200)));
             }
 
@@ -221,13 +233,35 @@ mod tests {
     }
 
     #[test]
+    fn of_keys_that_are_worth_nothing_the_oldest_gives_way() {
+        let table = Table::new(1);
+        for number in 0..WAYS as u64 {
+            evict(&table, Key::of(number), 100 + (number + 9) % 16);
+        }
+
+        let new = table.update(
+            Key::of("new"),
+            WhenFull::Refuse,
+            |state| state / 200,
+            |_| Ok::<_, Infallible>(200),
+        );
+
+        assert_eq!(new, Ok(Ok(200)));
+        let gone = (0..WAYS as u64).filter(|number| table.get(Key::of(*number)) == 0);
+        assert_eq!(gone.collect::<Vec<_>>(), [7]);
+    }
+
+    #[test]
     fn refuses_new_keys_alone_when_it_is_to_evict_none() {
         let table = Table::new(1);
         for number in 0..WAYS as u64 {
             evict(&table, Key::of(number), 1);
         }
 
-        assert_eq!(add(&table, Key::of("new"), WhenFull::Refuse, 1), Err(Full));
+        assert_eq!(
+            add(&table, Key::of("new"), WhenFull::Refuse, 1),
+            Err(Full { least: 1 })
+        );
         for number in 0..WAYS as u64 {
             assert_eq!(add(&table, Key::of(number), WhenFull::Refuse, 1), Ok(2));
         }
@@ -298,7 +332,7 @@ mod tests {
         assert!(evicted < 10_000, "{evicted} displaced");
         let kept = (0..1_000_000_u64).filter(|number| table.get(Key::of(*number)) > 0);
         assert_eq!(kept.count() as u64, 1_000_000 - evicted);
-        let len = table.len(0) as u64;
+        let len = table.len(|state| state) as u64;
         assert!(len.abs_diff(1_000_000 - evicted) < 30_000, "{len} keys");
     }
 
@@ -351,7 +385,8 @@ mod tests {
                     scope.spawn(move || {
                         for step in 0..50_000_u64 {
                             let number = 1 + (step * (2 * thread + 1)) % (3 * WAYS as u64);
-                            let _ = table.update(Key::of(number), when_full, 0, |state| {
+                            let worth = |state: u64| (state & 0xff).saturating_sub(3);
+                            let _ = table.update(Key::of(number), when_full, worth, |state| {
                                 assert!(state == 0 || state >> 32 == number);
                                 Ok::<_, Infallible>(number << 32 | (state + 1) & 0xff)
                             });
@@ -408,7 +443,7 @@ mod tests {
                 match step {
                     Step::Add { key, n, when_full } => {
                         let mut before = 0;
-                        let added = table.update(Key::of(key), when_full, now, |state| {
+                        let added = table.update(Key::of(key), when_full, worth, |state| {
                             before = state;
                             Ok::<_, Infallible>(state.max(now) + n)
                         });
@@ -419,17 +454,20 @@ mod tests {
                             known.insert(key, state);
                         } else {
                             prop_assert!(when_full == WhenFull::Refuse && before == 0);
+                            let least = known.values().map(|state| worth(*state));
+                            let least = least.filter(|worth| *worth > 0).min();
+                            prop_assert!(least <= added.err().map(|full| full.least));
                             prop_assert!(known.values().filter(|it| worth(**it) > 0).count() >= WAYS);
                         }
                     }
                     Step::Take { key, n } => {
-                        let taken = table.update(Key::of(key), WhenFull::Refuse, now, |state| {
+                        let taken = table.update(Key::of(key), WhenFull::Refuse, worth, |state| {
                             state.checked_sub(n).ok_or(state)
                         });
                         match taken {
                             Ok(Ok(state)) => drop(known.insert(key, state)),
                             Ok(Err(state)) => prop_assert!(state < n),
-                            Err(Full) => prop_assert!(n == 0),
+                            Err(Full { .. }) => prop_assert!(n == 0),
                         }
                     }
                     Step::Pass(time) => now += time,
@@ -448,7 +486,7 @@ mod tests {
                 }
                 prop_assert_eq!(table.evicted(), lost);
                 let held = known.values().filter(|state| worth(**state) > 0).count();
-                prop_assert_eq!(table.len(now), held);
+                prop_assert_eq!(table.len(worth), held);
             }
         }
     }
