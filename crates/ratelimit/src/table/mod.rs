@@ -6,7 +6,7 @@
 //!
 //! # Memory
 //!
-//! A slot is two words, an [owner](owner) and a state. There are three slots to every two keys, in
+//! A slot is two words, an owner and a state. There are three slots to every two keys, in
 //! sets of 16; a key has its place in one set, and no other slot is ever looked at for it. With as
 //! many keys as the table is made for, 0.8 % of them find their set full.
 //!
@@ -36,6 +36,7 @@ mod attack;
 mod loom;
 mod owner;
 mod set;
+mod slot;
 mod sync;
 mod words;
 

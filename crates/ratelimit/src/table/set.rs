@@ -1,9 +1,11 @@
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
+use std::{array, ptr};
 
 use watertight_core::Counters;
 
 use super::owner::{Owner, Tag};
-use super::sync::{AtomicU64, fence};
+use super::slot::Slot;
+use super::sync::fence;
 
 /// What happens to a key that is new where there is no room for it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -44,12 +46,6 @@ pub(super) struct Set {
     slots: [Slot; WAYS],
 }
 
-#[derive(Debug)]
-struct Slot {
-    owner: AtomicU64,
-    state: AtomicU64,
-}
-
 /// A slot that a key may get.
 struct Candidate<'a> {
     slot: &'a Slot,
@@ -80,10 +76,7 @@ impl Loss {
 impl Set {
     pub(super) fn new() -> Self {
         Self {
-            slots: std::array::from_fn(|_| Slot {
-                owner: AtomicU64::new(0),
-                state: AtomicU64::new(0),
-            }),
+            slots: array::from_fn(|_| Slot::unused()),
         }
     }
 
@@ -125,18 +118,9 @@ impl Set {
 
     /// Makes a copy of which nobody else knows, with what `convert` makes of each state.
     pub(super) fn converted(&self, convert: &impl Fn(u64) -> u64) -> Self {
-        let copy = Self::new();
-        for (slot, copy) in self.slots.iter().zip(&copy.slots) {
-            let owner = slot.owner();
-            let (owner, state) = match slot.read(owner) {
-                Some((_, state)) => (owner, state_of(convert(state))),
-                // Not as unused: a key may have come behind it in the meantime.
-                None => (owner.given_back(), Owner::VACATED),
-            };
-            copy.owner.store(owner.word(), Relaxed);
-            copy.state.store(owner.seal(state), Relaxed);
+        Self {
+            slots: array::from_fn(|slot| self.slots[slot].converted(convert)),
         }
-        copy
     }
 
     /// Changes the state of a key that has a slot.
@@ -236,7 +220,7 @@ impl Set {
         let mut is_earlier = true;
         for other in self.probes(claimed.tag()) {
             let owner = other.owner();
-            if std::ptr::eq(other, slot) {
+            if ptr::eq(other, slot) {
                 is_earlier = false;
             } else if owner.is_unused() {
                 break;
@@ -260,78 +244,5 @@ impl Set {
     /// Returns the slots in the order in which they are looked at for a key.
     fn probes(&self, tag: Tag) -> impl Iterator<Item = &Slot> {
         (0..WAYS).map(move |probe| &self.slots[(tag.home() + probe) % WAYS])
-    }
-}
-
-impl Slot {
-    fn owner(&self) -> Owner {
-        Owner::from_word(self.owner.load(Acquire))
-    }
-
-    fn swap_owner(&self, from: Owner, to: Owner) -> bool {
-        let swapped = self
-            .owner
-            .compare_exchange(from.word(), to.word(), AcqRel, Relaxed);
-        swapped.is_ok()
-    }
-
-    fn swap_state(&self, from: u64, to: u64) -> bool {
-        let swapped = self.state.compare_exchange(from, to, AcqRel, Relaxed);
-        swapped.is_ok()
-    }
-
-    /// Returns the state of this owner, sealed and plain, unless there is none: the claim is
-    /// pending, or the slot has been vacated or gone to another.
-    fn read(&self, owner: Owner) -> Option<(u64, u64)> {
-        let sealed = self.state.load(Acquire);
-        let state = owner.seal(sealed);
-        // A state of the next owner would have been written after that owner was.
-        let is_of_key = !owner.is_nobody() && !owner.is_pending() && self.owner() == owner;
-        (is_of_key && state != Owner::VACATED).then_some((sealed, state))
-    }
-
-    fn change<R>(
-        &self,
-        owner: Owner,
-        f: &mut impl FnMut(u64) -> Result<u64, R>,
-    ) -> Option<Result<u64, R>> {
-        loop {
-            let (sealed, state) = self.read(owner)?;
-            let (changed, answer) = match f(state) {
-                Ok(changed) => (state_of(changed), Ok(changed)),
-                Err(error) => (state_of(state), Err(error)),
-            };
-            if changed == state || self.swap_state(sealed, owner.seal(changed)) {
-                return Some(answer);
-            }
-        }
-    }
-
-    /// Whether the owner has left the slot.
-    fn is_vacated(&self, owner: Owner) -> bool {
-        self.read(owner).is_none()
-    }
-
-    /// Makes the state that of a key which is absent, before the key has the slot. Returns false if
-    /// it is no longer claimed.
-    fn clear(&self, claimed: Owner) -> bool {
-        let cleared = claimed.seal(0);
-        loop {
-            let sealed = self.state.load(Acquire);
-            if self.owner() != claimed {
-                return false;
-            }
-            if sealed == cleared || self.swap_state(sealed, cleared) {
-                return true;
-            }
-        }
-    }
-}
-
-/// Returns what is to be in a slot for a state: nothing for that of a key that is absent.
-fn state_of(state: u64) -> u64 {
-    match state {
-        0 => Owner::VACATED,
-        _ => state.min(Owner::VACATED - 1),
     }
 }
