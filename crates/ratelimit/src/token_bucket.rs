@@ -129,9 +129,8 @@ impl<W: Words> TokenBucket<W> {
         }
     }
 
-    /// Makes of the word of `key` what `change` says, as [`Words::update`] does.
     #[inline]
-    pub(crate) fn update(
+    fn update(
         &self,
         key: Option<Key>,
         index: usize,
@@ -150,17 +149,6 @@ impl<W: Words> TokenBucket<W> {
         }
     }
 
-    /// Returns the first quota as it works at one time.
-    #[inline]
-    pub(crate) fn first_at(&self, now: Instant) -> GcraAt<'_> {
-        self.gcras[0].at(now)
-    }
-
-    /// Returns the word of the first quota.
-    pub(crate) fn first_word(&self, key: Option<Key>, now: Instant) -> u64 {
-        self.word(key, 0, now)
-    }
-
     /// Returns the word of a key that nobody has asked for since the quotas were changed.
     #[inline]
     fn fresh(&self, key: Option<Key>, index: usize, now: u64) -> u64 {
@@ -174,6 +162,31 @@ impl<W: Words> TokenBucket<W> {
     #[inline]
     fn nanos(&self, now: Instant) -> u64 {
         nanos(now.saturating_duration_since(self.epoch))
+    }
+}
+
+/// What a machine needs that is a token bucket of one quota within.
+impl<W: Words> TokenBucket<W> {
+    /// Returns the first quota as it works at one time.
+    #[inline]
+    pub(crate) fn first_at(&self, now: Instant) -> GcraAt<'_> {
+        self.gcras[0].at(self.nanos(now))
+    }
+
+    /// Returns the word of the first quota.
+    pub(crate) fn first_word(&self, key: Option<Key>, now: Instant) -> u64 {
+        self.word(key, 0, self.nanos(now))
+    }
+
+    /// Makes of the word of the first quota what `change` says, as [`Words::update`] does.
+    #[inline]
+    pub(crate) fn update_first(
+        &self,
+        key: Option<Key>,
+        now: Instant,
+        change: impl FnMut(u64) -> Option<u64>,
+    ) -> Result<u64, Unchanged> {
+        self.update(key, 0, self.nanos(now), change)
     }
 }
 
