@@ -340,6 +340,8 @@ mod tests {
         for (back, left) in [(epoch, 6), (epoch + 200 * SECOND, 3)] {
             assert_eq!(remaining(&windows, None, back), left);
             assert_eq!(windows.take_up_to(None, 3, back).0, 3);
+            let reset = windows.peek(None, 0, back).status.reset;
+            assert_eq!(back + reset, now + 60 * SECOND);
         }
 
         assert_eq!(remaining(&windows, None, now), 0);
@@ -395,6 +397,21 @@ mod tests {
             assert_eq!(remaining(&windows, key(1), now), 6);
             assert_eq!(windows.keys(), Some(1));
         }
+    }
+
+    #[test]
+    fn a_key_is_remembered_for_as_long_as_the_new_period_is() {
+        let room = room(100, WhenFull::Evict);
+        let (before, now) = logs(Quota::per_minute(10), room);
+        before.take(key(1), 4, now);
+        let windows = before.followed_by(&Quota::per_day(10).into(), 1, room, now);
+
+        let later = now + 3_600 * SECOND;
+        for number in 2..40 {
+            windows.take(key(number), 1, later);
+        }
+
+        assert_eq!(remaining(&windows, key(1), later), 6);
     }
 
     #[test]

@@ -283,6 +283,17 @@ mod tests {
     }
 
     #[test]
+    fn what_had_faded_when_the_quota_changed_is_not_taken_over() {
+        let (before, epoch) = window(Quota::per_second(10));
+        before.take(None, 6, epoch);
+
+        let now = epoch + 10 * SECOND;
+        let window = before.followed_by(&Quota::per_hour(10), Direct::new(1), now);
+
+        assert_eq!(remaining(&window.expect("it fits"), now), 10);
+    }
+
+    #[test]
     fn a_key_is_found_behind_several_changes() {
         let (window, epoch) = window(Quota::per_hour(10));
         window.take(None, 6, epoch);
