@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use tokio::time::Instant;
 use watertight_core::nanos;
 
 use crate::ticks::Ticks;
@@ -29,11 +28,11 @@ pub(crate) struct Gcra {
 pub(crate) const UNTOUCHED: u64 = 0;
 
 impl Gcra {
-    /// Makes the machine of a valid quota. Words are counted from the epoch.
-    pub(crate) fn new(quota: &Quota, epoch: Instant) -> Self {
+    /// Makes the machine of a valid quota.
+    pub(crate) fn new(quota: &Quota) -> Self {
         let (limit, debt) = (quota.capacity(), quota.max_debt());
         let reserve = limit.saturating_add(debt);
-        let ticks = Ticks::new(quota.tokens(), quota.period(), reserve, epoch);
+        let ticks = Ticks::new(quota.tokens(), quota.period(), reserve);
         Self {
             burst: ticks.of(limit),
             debt: ticks.of(debt),
@@ -44,13 +43,13 @@ impl Gcra {
         }
     }
 
-    /// Returns the machine as it works at one time.
+    /// Returns the machine as it works at one time, which is in nanoseconds since the epoch.
     #[inline]
-    pub(crate) fn at(&self, now: Instant) -> GcraAt<'_> {
+    pub(crate) fn at(&self, nanos: u64) -> GcraAt<'_> {
         GcraAt {
             gcra: self,
-            now,
-            tick: self.ticks.at(now),
+            nanos,
+            tick: self.ticks.at(nanos),
         }
     }
 
@@ -65,17 +64,17 @@ impl Gcra {
         self.period
     }
 
-    /// Returns how long it takes from the most that can be owed to nothing.
-    pub(crate) fn recovery(&self) -> Duration {
+    /// Returns how many nanoseconds it takes from the most that can be owed to nothing.
+    pub(crate) fn recovery(&self) -> u64 {
         let most = self.burst.saturating_add(self.debt).saturating_add(1);
-        Duration::from_nanos(self.ticks.nanos_at(most))
+        self.ticks.nanos_at(most)
     }
 
     /// Makes of the `word` of an `old` quota the one of this quota, which took its place at
-    /// `changed_at`.
+    /// `changed_at`, in nanoseconds since their epoch.
     ///
     /// What was taken stays taken, as far as there is room for it.
-    pub(crate) fn carry(&self, word: u64, old: &Self, changed_at: Instant) -> u64 {
+    pub(crate) fn carry(&self, word: u64, old: &Self, changed_at: u64) -> u64 {
         let owed = word.saturating_sub(old.ticks.at(changed_at));
         if owed == 0 {
             return UNTOUCHED;
@@ -84,7 +83,8 @@ impl Gcra {
         let debt = self
             .ticks
             .convert(owed.saturating_sub(old.burst), &old.ticks);
-        self.ticks.at(changed_at) + taken.min(self.burst) + debt.min(self.debt)
+        let owed = taken.min(self.burst).saturating_add(debt.min(self.debt));
+        self.ticks.at(changed_at).saturating_add(owed)
     }
 }
 
@@ -92,7 +92,7 @@ impl Gcra {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GcraAt<'a> {
     gcra: &'a Gcra,
-    now: Instant,
+    nanos: u64,
     tick: u64,
 }
 
@@ -106,7 +106,8 @@ impl GcraAt<'_> {
 
     /// Takes `cost` tokens whether they are there or not, as far as debts go.
     pub(crate) fn charge(&self, word: u64, cost: u64) -> u64 {
-        let most = self.tick + self.gcra.burst + self.gcra.debt;
+        let reserve = self.gcra.burst.saturating_add(self.gcra.debt);
+        let most = self.tick.saturating_add(reserve);
         let whole_at = word.max(self.tick).saturating_add(self.gcra.ticks.of(cost));
         // The time may have stepped back from where the word was within bounds.
         whole_at.min(most).max(word)
@@ -166,26 +167,34 @@ impl GcraAt<'_> {
         if tick <= self.tick {
             return Duration::ZERO;
         }
-        self.gcra.ticks.until(tick, self.now)
+        Duration::from_nanos(self.gcra.ticks.nanos_at(tick).saturating_sub(self.nanos))
     }
 }
 
 #[cfg(all(test, not(watertight_loom)))]
 mod tests {
-    use super::*;
+    use watertight_core::nanos;
 
-    const MS: Duration = Duration::from_millis(1);
-    const SECOND: Duration = Duration::from_secs(1);
+    use super::*;
+    use crate::ticks::HORIZON;
+
+    /// In nanoseconds, as times are.
+    const MS: u64 = 1_000_000;
+    const SECOND: u64 = 1_000 * MS;
+    const HUNDRED_YEARS: u64 = nanos(HORIZON);
+
+    fn wait(nanos: u64) -> Option<Duration> {
+        Some(Duration::from_nanos(nanos))
+    }
 
     /// Ten a second, three at once, as the vectors of the algorithm have it: an interval of
     /// 100 ms and a tolerance of 200.
     #[test]
     fn decides_as_virtual_scheduling_does() {
-        let epoch = Instant::now();
-        let gcra = Gcra::new(&Quota::per_second(10).burst(3), epoch);
+        let gcra = Gcra::new(&Quota::per_second(10).burst(3));
         let mut word = UNTOUCHED;
 
-        for (time, wait) in [
+        for (time, after) in [
             (0, 0),
             (0, 0),
             (0, 0),
@@ -200,23 +209,22 @@ mod tests {
             (1_000, 0),
             (1_000, 100),
         ] {
-            let at = gcra.at(epoch + time * MS);
-            assert_eq!(at.wait(word, 1), Some(wait * MS), "at {time} ms");
+            let at = gcra.at(time * MS);
+            assert_eq!(at.wait(word, 1), wait(after * MS), "at {time} ms");
             let taken = at.take(word, 1);
-            assert_eq!(taken.is_some(), wait == 0, "at {time} ms");
+            assert_eq!(taken.is_some(), after == 0, "at {time} ms");
             word = taken.unwrap_or(word);
         }
     }
 
     #[test]
     fn lets_no_more_pass_in_an_interval_than_the_burst_and_what_comes_in() {
-        let epoch = Instant::now();
-        let gcra = Gcra::new(&Quota::per_second(10).burst(5), epoch);
+        let gcra = Gcra::new(&Quota::per_second(10).burst(5));
 
         let mut word = UNTOUCHED;
         let mut passed = 0;
         for time in 0..=250 {
-            let at = gcra.at(epoch + time * MS);
+            let at = gcra.at(time * MS);
             while let Some(taken) = at.take(word, 1) {
                 word = taken;
                 passed += 1;
@@ -228,36 +236,33 @@ mod tests {
 
     #[test]
     fn a_penalty_goes_below_nothing_and_is_bounded() {
-        let epoch = Instant::now();
-        let gcra = Gcra::new(&Quota::per_second(1).burst(5).debt(20), epoch);
-        let at = gcra.at(epoch);
+        let gcra = Gcra::new(&Quota::per_second(1).burst(5).debt(20));
+        let at = gcra.at(0);
 
         let word = at.charge(UNTOUCHED, 10);
         assert_eq!(at.remaining(word), 0);
-        assert_eq!(at.wait(word, 1), Some(6 * SECOND));
+        assert_eq!(at.wait(word, 1), wait(6 * SECOND));
 
         let word = at.charge(word, u64::MAX);
-        assert_eq!(at.wait(word, 1), Some(21 * SECOND));
+        assert_eq!(at.wait(word, 1), wait(21 * SECOND));
     }
 
     #[test]
     fn a_bucket_never_gets_more_back_than_it_holds() {
-        let epoch = Instant::now();
-        let gcra = Gcra::new(&Quota::per_second(1).burst(5), epoch);
-        let at = gcra.at(epoch);
+        let gcra = Gcra::new(&Quota::per_second(1).burst(5));
+        let at = gcra.at(0);
         let word = at.take(UNTOUCHED, 3).unwrap();
 
         assert_eq!(at.remaining(at.give_back(word, 2).unwrap()), 4);
         assert_eq!(at.remaining(at.give_back(word, u64::MAX).unwrap()), 5);
-        assert_eq!(gcra.at(epoch + 3 * SECOND).give_back(word, 1), None);
+        assert_eq!(gcra.at(3 * SECOND).give_back(word, 1), None);
     }
 
     /// Or else it would be taken for a word that an older quota has to say more of.
     #[test]
     fn a_bucket_that_got_everything_back_is_not_untouched() {
-        let epoch = Instant::now();
-        let gcra = Gcra::new(&Quota::per_second(1).burst(5), epoch);
-        let at = gcra.at(epoch);
+        let gcra = Gcra::new(&Quota::per_second(1).burst(5));
+        let at = gcra.at(0);
 
         let word = at.take(UNTOUCHED, 3).unwrap();
         assert_ne!(at.give_back(word, 5), Some(UNTOUCHED));
@@ -265,27 +270,25 @@ mod tests {
 
     #[test]
     fn a_time_that_steps_back_creates_nothing_and_loses_nothing() {
-        let epoch = Instant::now();
-        let gcra = Gcra::new(&Quota::per_second(1).burst(5), epoch);
-        let later = gcra.at(epoch + 100 * SECOND);
+        let gcra = Gcra::new(&Quota::per_second(1).burst(5));
+        let later = gcra.at(100 * SECOND);
         let word = later.take(UNTOUCHED, 5).unwrap();
 
-        for back in [epoch, epoch + 50 * SECOND] {
+        for back in [0, 50 * SECOND] {
             let back = gcra.at(back);
             assert_eq!(back.take(word, 1), None);
             assert_eq!(back.charge(word, 1), word);
         }
 
         assert_eq!(later.take(word, 1), None);
-        let at = gcra.at(epoch + 102 * SECOND);
+        let at = gcra.at(102 * SECOND);
         assert_eq!(at.remaining(word), 2);
     }
 
     #[test]
     fn what_was_taken_of_an_old_quota_stays_taken() {
-        let epoch = Instant::now();
-        let now = epoch + 1_000 * SECOND;
-        let old = Gcra::new(&Quota::per_second(100), epoch);
+        let now = 1_000 * SECOND;
+        let old = Gcra::new(&Quota::per_second(100));
         let word = old.at(now).take(UNTOUCHED, 30).unwrap();
 
         for (quota, remaining) in [
@@ -296,11 +299,11 @@ mod tests {
             (Quota::per_second(20), 0),
             (Quota::per_hour(60), 30),
         ] {
-            let new = Gcra::new(&quota, epoch);
+            let new = Gcra::new(&quota);
             let carried = new.carry(word, &old, now);
             assert_eq!(new.at(now).remaining(carried), remaining, "{quota:?}");
             assert!(
-                new.at(now).wait(carried, 1) <= Some(60 * SECOND),
+                new.at(now).wait(carried, 1) <= wait(60 * SECOND),
                 "{quota:?}"
             );
         }
@@ -308,36 +311,33 @@ mod tests {
 
     #[test]
     fn nobody_owes_more_than_the_next_quota_allows() {
-        let epoch = Instant::now();
-        let old = Gcra::new(&Quota::per_second(1_000), epoch);
-        let at = old.at(epoch);
+        let old = Gcra::new(&Quota::per_second(1_000));
+        let at = old.at(0);
         let (dry, in_debt) = (at.charge(UNTOUCHED, 1_000), at.charge(UNTOUCHED, u64::MAX));
 
-        let new = Gcra::new(&Quota::per_second(1).burst(5).debt(10), epoch);
-        for (word, wait) in [(dry, 1), (in_debt, 11)] {
-            let carried = new.carry(word, &old, epoch);
-            assert_eq!(new.at(epoch).wait(carried, 1), Some(wait * SECOND));
+        let new = Gcra::new(&Quota::per_second(1).burst(5).debt(10));
+        for (word, seconds) in [(dry, 1), (in_debt, 11)] {
+            let carried = new.carry(word, &old, 0);
+            assert_eq!(new.at(0).wait(carried, 1), wait(seconds * SECOND));
         }
     }
 
     #[test]
     fn what_is_whole_is_untouched_for_the_next_quota() {
-        let epoch = Instant::now();
-        let old = Gcra::new(&Quota::per_second(100), epoch);
-        let word = old.at(epoch).take(UNTOUCHED, 100).unwrap();
+        let old = Gcra::new(&Quota::per_second(100));
+        let word = old.at(0).take(UNTOUCHED, 100).unwrap();
 
-        let new = Gcra::new(&Quota::per_second(1), epoch);
-        assert_eq!(new.carry(word, &old, epoch + SECOND), UNTOUCHED);
+        let new = Gcra::new(&Quota::per_second(1));
+        assert_eq!(new.carry(word, &old, SECOND), UNTOUCHED);
     }
 
     #[test]
     fn when_a_hundred_years_are_over_no_more_comes_in() {
-        let epoch = Instant::now();
-        let gcra = Gcra::new(&Quota::per_second(1_000_000_000), epoch);
-        let late = gcra.at(epoch + 2 * crate::ticks::HORIZON);
+        let gcra = Gcra::new(&Quota::per_second(1_000_000_000));
+        let late = gcra.at(2 * HUNDRED_YEARS);
         let word = late.take(UNTOUCHED, 1_000_000_000).unwrap();
 
-        let later = gcra.at(epoch + 3 * crate::ticks::HORIZON);
+        let later = gcra.at(3 * HUNDRED_YEARS);
         assert_eq!(later.take(word, 1), None);
     }
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
+use watertight_core::nanos;
 
 use crate::decision::Meter;
 use crate::quota::tests::any_quota;
@@ -23,6 +25,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// the last change, to which all is added that has come in since.
 struct Model {
     ticks: Ticks,
+    epoch: Instant,
     token: i128,
     capacity: i128,
     debt: i128,
@@ -33,10 +36,11 @@ struct Model {
 impl Model {
     fn new(quota: &Quota, epoch: Instant) -> Self {
         let (capacity, debt) = (quota.capacity(), quota.max_debt());
-        let ticks = Ticks::new(quota.tokens(), quota.period(), capacity + debt, epoch);
+        let ticks = Ticks::new(quota.tokens(), quota.period(), capacity + debt);
         let token = i128::from(ticks.of(1));
         Self {
-            since: ticks.at(epoch).into(),
+            since: ticks.at(0).into(),
+            epoch,
             balance: i128::from(capacity) * token,
             capacity: i128::from(capacity) * token,
             debt: i128::from(debt) * token,
@@ -45,9 +49,24 @@ impl Model {
         }
     }
 
+    /// Returns the model of another quota, from which as much has been taken.
+    fn followed_by(&self, quota: &Quota, now: Instant) -> Self {
+        let mut next = Self::new(quota, self.epoch);
+        let owed = self.capacity - self.balance(now);
+        let converted = |owed: i128| owed * next.token / self.token;
+        let taken = converted(owed.min(self.capacity)).min(next.capacity);
+        let debt = converted((owed - self.capacity).max(0)).min(next.debt);
+        next.put(next.capacity - taken - debt, now);
+        next
+    }
+
+    fn tick(&self, now: Instant) -> i128 {
+        self.ticks.at(nanos(now - self.epoch)).into()
+    }
+
     fn balance(&self, now: Instant) -> i128 {
-        let tick = i128::from(self.ticks.at(now));
-        self.capacity.min(self.balance + tick - self.since)
+        self.capacity
+            .min(self.balance + self.tick(now) - self.since)
     }
 
     fn remaining(&self, now: Instant) -> u64 {
@@ -62,7 +81,7 @@ impl Model {
         // What changes nothing is not even looked at: a time that steps back loses nothing.
         if balance != self.balance(now) {
             self.balance = balance;
-            self.since = self.ticks.at(now).into();
+            self.since = self.tick(now);
         }
     }
 
@@ -272,4 +291,43 @@ proptest! {
             now = (now + reset.mul_f64(pause)).min(epoch + HORIZON);
         }
     }
+
+    /// Whatever the next quota is: what was taken stays taken, but for the rounding of a tick.
+    #[test]
+    fn a_change_of_quota_creates_nothing_and_loses_nothing(
+        first in common_quota(),
+        steps in vec((option::weighted(0.3, common_quota()), 0.0..1.0_f64, 0..120_u64), 1..30),
+    ) {
+        let epoch = Instant::now();
+        let mut bucket = TokenBucket::new(&first.into(), Direct::new(1), epoch);
+        let mut model = Model::new(&first, epoch);
+        let (mut quota, mut now) = (first, epoch);
+
+        for (next, share, seconds) in steps {
+            now += Duration::from_secs(seconds);
+            if let Some(next) = next {
+                bucket = bucket.followed_by(&next.into(), Direct::new(1), now);
+                model = model.followed_by(&next, now);
+                quota = next;
+            }
+            let cost = ((quota.capacity() as f64 * share) as u64).max(1);
+            if bucket.take(None, cost, now).admitted {
+                prop_assert!(model.has(cost, now), "created");
+                model.take(cost, now);
+            } else {
+                prop_assert!(!model.has(cost + 1, now), "lost");
+            }
+            if seconds % 7 == 0 {
+                bucket.charge(None, cost, now);
+                model.charge(cost, now);
+            }
+        }
+    }
+}
+
+fn common_quota() -> impl Strategy<Value = Quota> {
+    let seconds = prop_oneof![Just(1), Just(10), Just(60), Just(3_600)];
+    (1..1_000_u64, seconds, 1..1_000_u64).prop_map(|(tokens, seconds, burst)| {
+        Quota::new(tokens, Duration::from_secs(seconds)).burst(burst)
+    })
 }

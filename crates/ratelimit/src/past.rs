@@ -1,4 +1,3 @@
-use tokio::time::Instant;
 use watertight_core::Key;
 
 use crate::gcra::{Gcra, UNTOUCHED};
@@ -10,14 +9,15 @@ use crate::words::Words;
 pub(crate) struct Past<W> {
     gcras: Box<[Gcra]>,
     words: W,
-    changed_at: Instant,
+    /// In nanoseconds since the epoch.
+    changed_at: u64,
 }
 
 impl<W: Words> Past<W> {
     /// How many changes are remembered. A key that is not asked for in as many starts anew.
     pub(crate) const MOST: usize = 8;
 
-    pub(crate) fn new(gcras: Box<[Gcra]>, words: W, changed_at: Instant) -> Self {
+    pub(crate) fn new(gcras: Box<[Gcra]>, words: W, changed_at: u64) -> Self {
         Self {
             gcras,
             words,

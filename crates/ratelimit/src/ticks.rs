@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use tokio::time::Instant;
 use watertight_core::nanos;
 
 /// For how long a word counts: a hundred years. Then time stands still.
@@ -8,15 +7,14 @@ pub(crate) const HORIZON: Duration = Duration::from_secs(36_525 * 86_400);
 
 const HORIZON_NANOS: u64 = nanos(HORIZON);
 
-/// A clock that counts in ticks: the time in which a token comes has 2^k of them.
+/// Counts time in ticks: the time in which a token comes has 2^k of them.
 ///
 /// Since the unit is a part of a token and not of a second, no rate has to be rounded: a token is a
-/// whole number of ticks, and the time of each tick is computed from the epoch anew, so that no
-/// error adds up. k is chosen so that a word lasts for the [`HORIZON`]: 2 for 10^9 tokens a second,
+/// whole number of ticks, and which tick it is follows from the nanoseconds since an epoch, each
+/// time anew, so that no error adds up. k is chosen so that a word lasts for the [`HORIZON`]: 2 for 10^9 tokens a second,
 /// 25 for 100, 48 for one a day.
 #[derive(Clone, Debug)]
 pub(crate) struct Ticks {
-    epoch: Instant,
     /// The k.
     bits: u32,
     /// Ticks a nanosecond, times 2^shift, rounded up: a token is there when it is due, and not a
@@ -38,9 +36,9 @@ impl Ticks {
         u64::saturating_sub(most, tokens_in_all(tokens, period))
     }
 
-    /// Starts a clock for a rate of `tokens` a `period`, whose words may be `reserve` tokens ahead
-    /// of the time. That is at most what there is [`room`](Self::room) for.
-    pub(crate) fn new(tokens: u64, period: Duration, reserve: u64, epoch: Instant) -> Self {
+    /// Makes the ticks of a rate of `tokens` a `period`, where words may be `reserve` tokens ahead of
+    /// the time. That is at most what there is [`room`](Self::room) for.
+    pub(crate) fn new(tokens: u64, period: Duration, reserve: u64) -> Self {
         let in_all = tokens_in_all(tokens, period).saturating_add(reserve);
         let bits = in_all.leading_zeros();
 
@@ -51,7 +49,6 @@ impl Ticks {
         }
         let multiplier = (tokens << scale).div_ceil(period).min(u64::MAX.into()) as u64;
         Self {
-            epoch,
             bits,
             multiplier,
             shift: scale.saturating_sub(bits),
@@ -59,16 +56,12 @@ impl Ticks {
         }
     }
 
-    /// Returns when this clock began.
-    pub(crate) fn epoch(&self) -> Instant {
-        self.epoch
-    }
-
-    /// Returns the last tick that has come by `now`. At the epoch it is 1, and before it too: 0 is
-    /// a word that was never written.
+    /// Returns the last tick that has come by so many nanoseconds since the epoch. At the epoch it is
+    /// 1: 0 is a word that was never written.
     #[inline]
-    pub(crate) fn at(&self, now: Instant) -> u64 {
-        self.at_nanos(self.nanos(now))
+    pub(crate) fn at(&self, nanos: u64) -> u64 {
+        let nanos = nanos.min(HORIZON_NANOS);
+        ((u128::from(nanos) * u128::from(self.multiplier)) >> self.shift) as u64 + 1
     }
 
     /// Returns how many ticks there are to `tokens`.
@@ -86,25 +79,13 @@ impl Ticks {
         ticks >> self.bits
     }
 
-    /// Returns how many of these ticks there are to `ticks` of another clock, rounded up.
+    /// Returns how many of these ticks there are to `ticks` of another rate, rounded up.
     pub(crate) fn convert(&self, ticks: u64, other: &Self) -> u64 {
         match self.bits.checked_sub(other.bits) {
             Some(more) if ticks.leading_zeros() < more => u64::MAX,
             Some(more) => ticks << more,
             None => ticks.div_ceil(1 << (other.bits - self.bits)),
         }
-    }
-
-    /// Returns how long it takes from `now` until `tick` has come.
-    #[inline]
-    pub(crate) fn until(&self, tick: u64, now: Instant) -> Duration {
-        self.until_nanos(self.nanos_at(tick), now)
-    }
-
-    /// Returns how long it takes from `now` until so many nanoseconds since the epoch.
-    #[inline]
-    pub(crate) fn until_nanos(&self, nanos: u64, now: Instant) -> Duration {
-        Duration::from_nanos(nanos.saturating_sub(self.nanos(now)))
     }
 
     /// Returns the first nanosecond since the epoch at which `tick` has come.
@@ -116,19 +97,8 @@ impl Ticks {
         let guess = (passed * u128::from(self.inverse)) >> (127 - self.shift);
         let guess = guess.min(HORIZON_NANOS.into()) as u64;
         (guess..guess + 2)
-            .find(|&nanos| self.at_nanos(nanos) >= tick)
+            .find(|&nanos| self.at(nanos) >= tick)
             .unwrap_or(guess + 2)
-    }
-
-    #[inline]
-    fn at_nanos(&self, nanos: u64) -> u64 {
-        let nanos = nanos.min(HORIZON_NANOS);
-        ((u128::from(nanos) * u128::from(self.multiplier)) >> self.shift) as u64 + 1
-    }
-
-    #[inline]
-    fn nanos(&self, now: Instant) -> u64 {
-        nanos(now.saturating_duration_since(self.epoch))
     }
 }
 
@@ -146,8 +116,6 @@ mod tests {
     use super::*;
     use crate::quota::tests::any_quota;
 
-    const YEAR: Duration = Duration::from_secs(365 * 86_400);
-
     #[test]
     fn a_token_has_as_many_ticks_as_a_hundred_years_have_room_for() {
         for (tokens, seconds, bits) in [
@@ -157,41 +125,38 @@ mod tests {
             (1, 86_400, 48),
         ] {
             let period = Duration::from_secs(seconds);
-            let ticks = Ticks::new(tokens, period, 2 * tokens, Instant::now());
+            let ticks = Ticks::new(tokens, period, 2 * tokens);
             assert_eq!(ticks.bits, bits, "{tokens} in {seconds} s");
         }
     }
 
     #[test]
     fn a_token_is_there_when_it_is_due_and_not_before() {
-        let epoch = Instant::now();
         for tokens in [1, 3, 7, 100, 123_456_789, 300_000_000, 1_000_000_000] {
-            let ticks = Ticks::new(tokens, Duration::from_secs(1), 2 * tokens, epoch);
+            let ticks = Ticks::new(tokens, Duration::from_secs(1), 2 * tokens);
 
             for seconds in [1, 1_000, 86_400 * 365 * 99] {
                 let due = ticks.of(tokens * seconds) + 1;
-                let then = epoch + Duration::from_secs(seconds);
-                let before = then - Duration::from_nanos(1);
-                assert!(ticks.at(then) >= due, "{tokens}/s, {seconds} s");
-                assert!(ticks.at(before) < due, "{tokens}/s, {seconds} s");
+                let nanos = seconds * 1_000_000_000;
+                assert!(ticks.at(nanos) >= due, "{tokens}/s, {seconds} s");
+                assert!(ticks.at(nanos - 1) < due, "{tokens}/s, {seconds} s");
             }
         }
     }
 
     #[test]
-    fn before_the_epoch_it_is_the_epoch_and_after_the_horizon_time_stands_still() {
-        let epoch = Instant::now() + YEAR;
-        let ticks = Ticks::new(1, Duration::from_secs(1), 2, epoch);
+    fn after_the_horizon_time_stands_still() {
+        let ticks = Ticks::new(1, Duration::from_secs(1), 2);
 
-        assert_eq!(ticks.at(epoch - YEAR), ticks.at(epoch));
-        assert_eq!(ticks.at(epoch + HORIZON + YEAR), ticks.at(epoch + HORIZON));
-        assert!(ticks.at(epoch + HORIZON - YEAR) < ticks.at(epoch + HORIZON));
+        assert!(ticks.at(HORIZON_NANOS - 1) < ticks.at(HORIZON_NANOS));
+        assert_eq!(ticks.at(HORIZON_NANOS + 1), ticks.at(HORIZON_NANOS));
+        assert_eq!(ticks.at(u64::MAX), ticks.at(HORIZON_NANOS));
     }
 
     #[test]
     fn what_is_converted_is_the_same_in_tokens_and_never_less() {
-        let clock = |tokens| Ticks::new(tokens, Duration::from_secs(1), 0, Instant::now());
-        let (fine, coarse) = (clock(1), clock(1_000_000));
+        let ticks = |tokens| Ticks::new(tokens, Duration::from_secs(1), 0);
+        let (fine, coarse) = (ticks(1), ticks(1_000_000));
 
         assert_eq!(coarse.convert(fine.of(7), &fine), coarse.of(7));
         assert_eq!(coarse.convert(fine.of(7) + 1, &fine), coarse.of(7) + 1);
@@ -207,14 +172,14 @@ mod tests {
         fn no_rate_drifts(quota in any_quota(), nanos in 0..=HORIZON_NANOS) {
             let (tokens, period) = (quota.tokens(), quota.period());
             let reserve = quota.capacity() + quota.max_debt();
-            let ticks = Ticks::new(tokens, period, reserve, Instant::now());
+            let ticks = Ticks::new(tokens, period, reserve);
 
             let period = u128::from(super::nanos(period));
             let product = u128::from(nanos) * u128::from(tokens);
             let parts = ((product % period) << ticks.bits) / period;
             let exact = ((product / period) << ticks.bits) + parts + 1;
 
-            let tick = u128::from(ticks.at_nanos(nanos));
+            let tick = u128::from(ticks.at(nanos));
             prop_assert!((exact..=exact + 2).contains(&tick), "{tick} and not {exact}");
         }
 
@@ -225,14 +190,14 @@ mod tests {
             share in 0.0..1.0,
         ) {
             let reserve = quota.capacity() + quota.max_debt();
-            let ticks = Ticks::new(quota.tokens(), quota.period(), reserve, Instant::now());
-            let any = (ticks.at_nanos(HORIZON_NANOS) as f64 * share) as u64;
+            let ticks = Ticks::new(quota.tokens(), quota.period(), reserve);
+            let any = (ticks.at(HORIZON_NANOS) as f64 * share) as u64;
 
-            for tick in [any, ticks.at_nanos(nanos), ticks.at_nanos(nanos) + 1] {
+            for tick in [any, ticks.at(nanos), ticks.at(nanos) + 1] {
                 let first = ticks.nanos_at(tick);
                 if first <= HORIZON_NANOS {
-                    prop_assert!(ticks.at_nanos(first) >= tick);
-                    prop_assert!(first == 0 || ticks.at_nanos(first - 1) < tick);
+                    prop_assert!(ticks.at(first) >= tick);
+                    prop_assert!(first == 0 || ticks.at(first - 1) < tick);
                 }
             }
         }
@@ -243,9 +208,9 @@ mod tests {
             let most = Ticks::room(tokens, period);
 
             for reserve in [0, 1, most / 2, most] {
-                let ticks = Ticks::new(tokens, period, reserve, Instant::now());
+                let ticks = Ticks::new(tokens, period, reserve);
                 prop_assert!(ticks.bits >= Ticks::MIN_BITS);
-                let last = ticks.at_nanos(HORIZON_NANOS);
+                let last = ticks.at(HORIZON_NANOS);
                 prop_assert!(last.checked_add(ticks.of(reserve)).is_some());
             }
         }

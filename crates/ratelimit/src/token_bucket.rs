@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::Key;
+use watertight_core::{Key, nanos};
 
 use crate::decision::Meter;
 use crate::gcra::{Gcra, GcraAt, UNTOUCHED};
@@ -23,22 +23,23 @@ pub(crate) struct TokenBucket<W> {
     epoch: Instant,
     /// The quotas before these, the latest first.
     before: Vec<Past<W>>,
-    /// What was taken before the quotas were changed has all come back by then.
-    settled_at: Instant,
+    /// What was taken before the quotas were changed has all come back by then, in nanoseconds
+    /// since the epoch.
+    settled_at: u64,
 }
 
 impl<W: Words> TokenBucket<W> {
     /// Makes the buckets of valid quotas. `words` are untouched, and of no other machine.
     pub(crate) fn new(quotas: &Quotas, words: W, epoch: Instant) -> Self {
         let quotas = quotas.as_slice().iter();
-        let gcras: Box<[Gcra]> = quotas.map(|quota| Gcra::new(quota, epoch)).collect();
+        let gcras: Box<[Gcra]> = quotas.map(Gcra::new).collect();
         Self {
             most: gcras.iter().map(Gcra::limit).min().unwrap_or(0),
             gcras,
             words,
             epoch,
             before: Vec::new(),
-            settled_at: epoch,
+            settled_at: 0,
         }
     }
 
@@ -47,6 +48,7 @@ impl<W: Words> TokenBucket<W> {
     /// What has been taken stays taken, from the quota of the same period, or else from the one in
     /// the same place, and comes back at the new rate. `words` are new ones again.
     pub(crate) fn followed_by(&self, quotas: &Quotas, words: W, now: Instant) -> Self {
+        let now = self.nanos(now);
         let mut next = Self::new(quotas, words, self.epoch);
         next.before = vec![Past::new(self.gcras.clone(), self.words.clone(), now)];
         if now < self.settled_at {
@@ -54,14 +56,14 @@ impl<W: Words> TokenBucket<W> {
             next.before.extend(older.cloned());
         }
         let recovery = next.gcras.iter().map(Gcra::recovery).max();
-        next.settled_at = now + recovery.unwrap_or_default();
+        next.settled_at = now.saturating_add(recovery.unwrap_or(0));
         next
     }
 
     /// Takes `cost` from the first quotas of `key`, as many as have it, and returns how the
     /// tightest stands then.
     #[inline]
-    fn take_in_order(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<Status, Refusal> {
+    fn take_in_order(&self, key: Option<Key>, cost: u64, now: u64) -> Result<Status, Refusal> {
         let mut tightest = Tightest::default();
         for (index, gcra) in self.gcras.iter().enumerate() {
             let at = gcra.at(now);
@@ -75,7 +77,7 @@ impl<W: Words> TokenBucket<W> {
 
     /// Says what became of a call of `cost` that one of the quotas refused.
     #[cold]
-    fn refused(&self, key: Option<Key>, cost: u64, now: Instant, refusal: &Refusal) -> Decision {
+    fn refused(&self, key: Option<Key>, cost: u64, now: u64, refusal: &Refusal) -> Decision {
         let &Refusal { index, unchanged } = refusal;
         match unchanged {
             Unchanged::Word(refused) => self.decide(cost, now, |other| {
@@ -92,8 +94,13 @@ impl<W: Words> TokenBucket<W> {
         }
     }
 
+    /// Decides on a call of `cost` by what has been taken, and takes nothing.
+    fn look(&self, key: Option<Key>, cost: u64, now: u64) -> Decision {
+        self.decide(cost, now, |index| self.word(key, index, now))
+    }
+
     /// Decides on a call of `cost` by the words of the quotas.
-    fn decide(&self, cost: u64, now: Instant, word: impl Fn(usize) -> u64) -> Decision {
+    fn decide(&self, cost: u64, now: u64, word: impl Fn(usize) -> u64) -> Decision {
         let mut tightest = Tightest::default();
         let mut longest: Option<(Option<Duration>, Status)> = None;
         for (index, gcra) in self.gcras.iter().enumerate() {
@@ -115,7 +122,7 @@ impl<W: Words> TokenBucket<W> {
     }
 
     /// Gives `cost` back to the first `count` quotas.
-    fn give_back_to(&self, count: usize, key: Option<Key>, cost: u64, now: Instant) {
+    fn give_back_to(&self, count: usize, key: Option<Key>, cost: u64, now: u64) {
         for (index, gcra) in self.gcras.iter().enumerate().take(count) {
             let at = gcra.at(now);
             // A bucket that is whole, or for which there is no room, is as good as given back to.
@@ -123,13 +130,12 @@ impl<W: Words> TokenBucket<W> {
         }
     }
 
-    /// Makes of the word of `key` what `change` says, as [`Words::update`] does.
     #[inline]
-    pub(crate) fn update(
+    fn update(
         &self,
         key: Option<Key>,
         index: usize,
-        now: Instant,
+        now: u64,
         change: impl FnMut(u64) -> Option<u64>,
     ) -> Result<u64, Unchanged> {
         let worth = |word| self.gcras[index].at(now).worth(word);
@@ -137,31 +143,51 @@ impl<W: Words> TokenBucket<W> {
         self.words.update(key, index, fresh, worth, change)
     }
 
-    fn word(&self, key: Option<Key>, index: usize, now: Instant) -> u64 {
+    fn word(&self, key: Option<Key>, index: usize, now: u64) -> u64 {
         match self.words.word(key, index) {
             UNTOUCHED => self.fresh(key, index, now),
             word => word,
         }
     }
 
-    /// Returns the first quota as it works at one time.
-    #[inline]
-    pub(crate) fn first_at(&self, now: Instant) -> GcraAt<'_> {
-        self.gcras[0].at(now)
-    }
-
-    /// Returns the word of the first quota.
-    pub(crate) fn first_word(&self, key: Option<Key>, now: Instant) -> u64 {
-        self.word(key, 0, now)
-    }
-
     /// Returns the word of a key that nobody has asked for since the quotas were changed.
     #[inline]
-    fn fresh(&self, key: Option<Key>, index: usize, now: Instant) -> u64 {
+    fn fresh(&self, key: Option<Key>, index: usize, now: u64) -> u64 {
         if now >= self.settled_at || self.before.is_empty() {
             return UNTOUCHED;
         }
         Past::inherited(&self.before, key, index, &self.gcras[index])
+    }
+
+    /// Returns the nanoseconds from the epoch until `now`, which is how the machines tell time.
+    #[inline]
+    fn nanos(&self, now: Instant) -> u64 {
+        nanos(now.saturating_duration_since(self.epoch))
+    }
+}
+
+/// What a machine needs that is a token bucket of one quota within.
+impl<W: Words> TokenBucket<W> {
+    /// Returns the first quota as it works at one time.
+    #[inline]
+    pub(crate) fn first_at(&self, now: Instant) -> GcraAt<'_> {
+        self.gcras[0].at(self.nanos(now))
+    }
+
+    /// Returns the word of the first quota.
+    pub(crate) fn first_word(&self, key: Option<Key>, now: Instant) -> u64 {
+        self.word(key, 0, self.nanos(now))
+    }
+
+    /// Makes of the word of the first quota what `change` says, as [`Words::update`] does.
+    #[inline]
+    pub(crate) fn update_first(
+        &self,
+        key: Option<Key>,
+        now: Instant,
+        change: impl FnMut(u64) -> Option<u64>,
+    ) -> Result<u64, Unchanged> {
+        self.update(key, 0, self.nanos(now), change)
     }
 }
 
@@ -170,7 +196,7 @@ impl TokenBucket<Tables> {
     pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
         let gcras = self.gcras.iter().enumerate();
         let keys = gcras.filter_map(|(index, gcra)| {
-            let at = gcra.at(now);
+            let at = gcra.at(self.nanos(now));
             self.words.len(index, |word| at.worth(word))
         });
         keys.max()
@@ -185,12 +211,13 @@ impl TokenBucket<Tables> {
 impl<W: Words> Meter for TokenBucket<W> {
     #[inline]
     fn take(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
+        let now = self.nanos(now);
         if cost == 0 || cost > self.most {
-            return self.peek(key, cost, now);
+            return self.look(key, cost, now);
         }
         // What is going to be refused by one need not be reserved with the others.
         if self.gcras.len() > 1 {
-            let decision = self.peek(key, cost, now);
+            let decision = self.look(key, cost, now);
             if !decision.admitted {
                 return decision;
             }
@@ -205,6 +232,7 @@ impl<W: Words> Meter for TokenBucket<W> {
     }
 
     fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
+        let now = self.nanos(now);
         let remaining = |(index, gcra): (usize, &Gcra)| {
             let word = self.word(key, index, now);
             gcra.at(now).remaining(word)
@@ -212,7 +240,12 @@ impl<W: Words> Meter for TokenBucket<W> {
         let least = self.gcras.iter().enumerate().map(remaining).min();
         let mut taken = most.min(least.unwrap_or(0));
         if taken == 0 {
-            return (0, self.peek(key, most.min(1), now));
+            let decision = self.look(key, most.min(1), now);
+            if most > 0 && decision.admitted {
+                // Somebody has just given something back. It is there to be asked for again.
+                return (0, Decision::refused(decision.status, Some(Duration::ZERO)));
+            }
+            return (0, decision);
         }
         for (index, gcra) in self.gcras.iter().enumerate() {
             let at = gcra.at(now);
@@ -231,18 +264,20 @@ impl<W: Words> Meter for TokenBucket<W> {
                 taken = here;
             }
         }
-        (taken, self.peek(key, 0, now))
+        (taken, self.look(key, 0, now))
     }
 
     fn peek(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
-        self.decide(cost, now, |index| self.word(key, index, now))
+        self.look(key, cost, self.nanos(now))
     }
 
     fn give_back(&self, key: Option<Key>, cost: u64, now: Instant) {
+        let now = self.nanos(now);
         self.give_back_to(self.gcras.len(), key, cost, now);
     }
 
     fn charge(&self, key: Option<Key>, cost: u64, now: Instant) {
+        let now = self.nanos(now);
         if cost == 0 {
             return;
         }
@@ -381,12 +416,8 @@ mod tests {
             assert_eq!(bucket.take_up_to(None, 5, now).0, 0);
         }
 
-        assert_eq!(
-            bucket.gcras[0]
-                .at(now)
-                .remaining(bucket.words.word(None, 0)),
-            8
-        );
+        let at = bucket.gcras[0].at(bucket.nanos(now));
+        assert_eq!(at.remaining(bucket.words.word(None, 0)), 8);
     }
 
     #[test]
@@ -463,6 +494,49 @@ mod tests {
         assert!(!bucket.take(None, 1, now).admitted);
     }
 
+    /// The first quota has words as ever, and for the second there is no room.
+    #[derive(Clone)]
+    struct Full(Direct);
+
+    impl Words for Full {
+        fn word(&self, key: Option<Key>, index: usize) -> u64 {
+            self.0.word(key, index)
+        }
+
+        fn update(
+            &self,
+            key: Option<Key>,
+            index: usize,
+            fresh: u64,
+            worth: impl Fn(u64) -> u64,
+            change: impl FnMut(u64) -> Option<u64>,
+        ) -> Result<u64, Unchanged> {
+            if index == 1 {
+                return Err(Unchanged::NoRoom);
+            }
+            self.0.update(key, index, fresh, worth, change)
+        }
+    }
+
+    #[test]
+    fn a_key_without_room_is_refused_for_a_window() {
+        let quotas = Quota::per_second(5).and(Quota::per_minute(5));
+        let epoch = Instant::now();
+        let bucket = TokenBucket::new(&quotas, Full(Direct::new(2)), epoch);
+        let now = epoch + 200 * MS;
+
+        let refused = bucket.take(None, 1, now);
+        assert!(!refused.admitted);
+        assert_eq!((refused.status.quota, refused.status.remaining), (1, 0));
+        assert_eq!(refused.retry_after, Some(60_000 * MS));
+        assert_eq!(bucket.take_up_to(None, 3, now), (0, refused));
+
+        bucket.charge(None, 2, now);
+        bucket.give_back(None, 2, now);
+        let at = bucket.gcras[0].at(bucket.nanos(now));
+        assert_eq!(at.remaining(bucket.words.word(None, 0)), 5);
+    }
+
     #[test]
     fn a_quota_that_changes_keeps_what_was_taken() {
         let (old, epoch) = bucket(Quota::per_second(100).and(Quota::per_hour(1_000)));
@@ -526,7 +600,7 @@ mod tests {
     fn what_a_change_left_behind_is_forgotten_once_it_is_settled() {
         let (old, epoch) = bucket(Quota::per_second(10));
         let new = follow(&old, &Quota::per_second(5).into(), epoch);
-        assert_eq!(new.settled_at, epoch + 2_000 * MS);
+        assert_eq!(new.settled_at, nanos(2_000 * MS));
 
         let next = follow(&new, &Quota::per_second(5).into(), epoch + 1_999 * MS);
         assert_eq!(next.before.len(), 2);

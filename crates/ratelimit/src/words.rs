@@ -79,3 +79,34 @@ impl Words for Direct {
         }
     }
 }
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_fresh_until_it_is_written() {
+        let words = Direct::new(2);
+        let update = |fresh, change: &dyn Fn(u64) -> Option<u64>| {
+            words.update(None, 1, fresh, |word| word, change)
+        };
+
+        assert_eq!(update(7, &|_| None), Err(Unchanged::Word(7)));
+        assert_eq!(words.word(None, 1), UNTOUCHED);
+
+        assert_eq!(update(7, &|word| Some(word + 1)), Ok(8));
+        assert_eq!(update(7, &|_| None), Err(Unchanged::Word(8)));
+        assert_eq!(words.clone().word(None, 1), 8, "clones are the same words");
+        assert_eq!(words.word(None, 0), UNTOUCHED);
+    }
+
+    #[test]
+    fn without_keys_all_are_one() {
+        let words = Direct::new(1);
+
+        let key = Some(Key::of("tenant-7"));
+        assert_eq!(words.update(key, 0, 0, |word| word, |_| Some(3)), Ok(3));
+
+        assert_eq!(words.word(None, 0), 3);
+    }
+}

@@ -83,7 +83,7 @@ impl<W: Words> Turns<W> {
             return Ok((Turn { wait, cost, word }, at.status(word, 0)));
         }
         let mut wait = Duration::ZERO;
-        let booked = self.bucket.update(key, 0, now, |word| {
+        let booked = self.bucket.update_first(key, now, |word| {
             wait = self.wait(at, word);
             at.take(word, cost).filter(|_| wait <= patience)
         });
@@ -100,7 +100,7 @@ impl<W: Words> Turns<W> {
     /// have this one would be to let them overtake.
     pub(crate) fn give_turn_back(&self, key: Option<Key>, turn: &Turn, now: Instant) -> bool {
         let at = self.bucket.first_at(now);
-        let given_back = self.bucket.update(key, 0, now, |word| {
+        let given_back = self.bucket.update_first(key, now, |word| {
             let is_last = word == turn.word && turn.cost > 0;
             is_last.then(|| at.give_back(word, turn.cost)).flatten()
         });
@@ -172,7 +172,7 @@ impl<W: Words> Meter for Turns<W> {
     fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
         let at = self.bucket.first_at(now);
         let mut taken = 0;
-        let updated = self.bucket.update(key, 0, now, |word| {
+        let updated = self.bucket.update_first(key, now, |word| {
             if most == 0 || !self.wait(at, word).is_zero() {
                 return None;
             }
@@ -231,7 +231,8 @@ mod tests {
     }
 
     fn book(turns: &Turns<Direct>, now: Instant) -> Turn {
-        turns.book(None, 1, now, LONG).unwrap().0
+        let (turn, _) = turns.book(None, 1, now, LONG).expect("a free turn");
+        turn
     }
 
     fn wait(turns: &Turns<Direct>, now: Instant) -> Duration {

@@ -211,11 +211,11 @@ fn a_key_that_comes_to_be_worth_something_does_not_give_way() {
         let others = thread.join().unwrap();
 
         match (mine, others) {
-            (Ok(20), Err(Full)) => assert_eq!(stage.count(A), 20),
+            (Ok(20), Err(Full { .. })) => assert_eq!(stage.count(A), 20),
             // The slot changed hands first.
-            (Err(Full), Ok(30)) => assert_eq!(stage.count(C), 30),
+            (Err(Full { .. }), Ok(30)) => assert_eq!(stage.count(C), 30),
             // It was vacated, and the key came back before the other one had claimed it.
-            (Ok(15), Err(Full)) => assert_eq!(stage.count(A), 15),
+            (Ok(15), Err(Full { .. })) => assert_eq!(stage.count(A), 15),
             answers => panic!("{answers:?}"),
         }
         assert_eq!(stage.count(B), 40);

@@ -14,9 +14,10 @@ impl Tag {
         Self(tag.max(2))
     }
 
-    /// Returns the slot that the key would like best, counted without an end.
+    /// Returns the slot that is looked at first for the key, counted without an end. It is the first
+    /// of a cache line, so that one line shows four slots.
     pub(super) const fn home(self) -> usize {
-        self.0 as usize
+        self.0 as usize & !3
     }
 }
 

@@ -1,9 +1,11 @@
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, SeqCst};
+use std::sync::atomic::Ordering::SeqCst;
+use std::{array, ptr};
 
 use watertight_core::Counters;
 
 use super::owner::{Owner, Tag};
-use super::sync::{AtomicU64, fence};
+use super::slot::Slot;
+use super::sync::fence;
 
 /// What happens to a key that is new where there is no room for it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -11,8 +13,8 @@ use super::sync::{AtomicU64, fence};
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// The key that would be fully replenished first is forgotten, as if it were so already: it
-    /// gains what it still owed, which is less than any other key in question owes.
+    /// Of the keys in question, the one that would be fully replenished first is forgotten, as if it
+    /// were so already: it gains what it still owed.
     #[default]
     Evict,
     /// The call is refused. Who fills the table keeps others out.
@@ -21,14 +23,18 @@ pub enum WhenFull {
 
 /// There is no room for a key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Full;
+pub(crate) struct Full {
+    /// What the key is worth that is in the way, and is worth least: when that is nothing, there is
+    /// room.
+    pub(crate) least: u64,
+}
 
 /// On which terms a key that has no slot gets one.
 pub(super) struct Terms<'a, W> {
     pub(super) when_full: WhenFull,
     /// What would be lost with a state.
     pub(super) worth: W,
-    /// Counts what was.
+    /// Counts the keys that something was lost with.
     pub(super) evicted: &'a Counters<1>,
 }
 
@@ -42,32 +48,37 @@ pub(super) struct Set {
     slots: [Slot; WAYS],
 }
 
-#[derive(Debug)]
-struct Slot {
-    owner: AtomicU64,
-    state: AtomicU64,
-}
-
-/// What would be lost with a key that is about to get its first state. If a thread took the slot for
-/// its own key, and then lost it in the same way, no key would ever come in.
-const NEW: u64 = u64::MAX;
-
 /// A slot that a key may get.
 struct Candidate<'a> {
     slot: &'a Slot,
     owner: Owner,
     /// The state that has to be vacated first.
     sealed: Option<u64>,
+    loss: Loss,
+}
+
+/// What would be lost with a key: of the same worth rather a lesser state, as of an earlier time.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Loss {
     worth: u64,
+    state: u64,
+}
+
+impl Loss {
+    const NONE: Self = Self { worth: 0, state: 0 };
+
+    /// That of a key which is about to get its first state. If a thread took that slot for its own
+    /// key, and then lost it in the same way, no key would ever come in.
+    const NEW: Self = Self {
+        worth: u64::MAX,
+        state: 0,
+    };
 }
 
 impl Set {
     pub(super) fn new() -> Self {
         Self {
-            slots: std::array::from_fn(|_| Slot {
-                owner: AtomicU64::new(0),
-                state: AtomicU64::new(0),
-            }),
+            slots: array::from_fn(|_| Slot::unused()),
         }
     }
 
@@ -109,18 +120,9 @@ impl Set {
 
     /// Makes a copy of which nobody else knows, with what `convert` makes of each state.
     pub(super) fn converted(&self, convert: &impl Fn(u64) -> u64) -> Self {
-        let copy = Self::new();
-        for (slot, copy) in self.slots.iter().zip(&copy.slots) {
-            let owner = slot.owner();
-            let (owner, state) = match slot.read(owner) {
-                Some((_, state)) => (owner, state_of(convert(state))),
-                // Not as unused: a key may have come behind it in the meantime.
-                None => (owner.given_back(), Owner::VACATED),
-            };
-            copy.owner.store(owner.word(), Relaxed);
-            copy.state.store(owner.seal(state), Relaxed);
+        Self {
+            slots: array::from_fn(|slot| self.slots[slot].converted(convert)),
         }
-        copy
     }
 
     /// Changes the state of a key that has a slot.
@@ -156,15 +158,16 @@ impl Set {
         let Some(least) = self.least(tag, &terms.worth) else {
             return Ok(());
         };
-        if least.worth > 0 && terms.when_full == WhenFull::Refuse {
-            return Err(Full);
+        let worth = least.loss.worth;
+        if worth > 0 && terms.when_full == WhenFull::Refuse {
+            return Err(Full { least: worth });
         }
         let Candidate { slot, owner, .. } = least;
         if let Some(sealed) = least.sealed {
             if !slot.swap_state(sealed, owner.seal(Owner::VACATED)) {
                 return Ok(());
             }
-            if least.worth > 0 {
+            if worth > 0 {
                 terms.evicted.add(0, 1);
             }
         }
@@ -181,30 +184,29 @@ impl Set {
         let mut least: Option<Candidate<'_>> = None;
         for slot in self.probes(tag) {
             let owner = slot.owner();
-            let (sealed, worth) = if owner.is_nobody() {
-                (None, 0)
-            } else if owner.is_pending() {
-                (None, NEW)
-            } else {
-                match slot.read(owner) {
-                    Some((sealed, 0)) => (Some(sealed), NEW),
-                    Some((sealed, state)) => (Some(sealed), worth(state)),
-                    None if slot.owner() == owner => (None, 0),
-                    None => return None,
+            let (sealed, loss) = match slot.read(owner) {
+                // Another thread is at work here.
+                _ if owner.is_pending() => (None, Loss::NEW),
+                Some((sealed, 0)) => (Some(sealed), Loss::NEW),
+                Some((sealed, state)) => {
+                    let worth = worth(state);
+                    (Some(sealed), Loss { worth, state })
                 }
+                None if slot.owner() == owner => (None, Loss::NONE),
+                None => return None,
             };
             if owner.tag() == tag && (owner.is_pending() || sealed.is_some()) {
                 return None;
             }
-            if least.as_ref().is_none_or(|least| worth < least.worth) {
+            if least.as_ref().is_none_or(|least| loss < least.loss) {
                 least = Some(Candidate {
                     slot,
                     owner,
                     sealed,
-                    worth,
+                    loss,
                 });
             }
-            if worth == 0 {
+            if loss == Loss::NONE {
                 break;
             }
         }
@@ -220,7 +222,7 @@ impl Set {
         let mut is_earlier = true;
         for other in self.probes(claimed.tag()) {
             let owner = other.owner();
-            if std::ptr::eq(other, slot) {
+            if ptr::eq(other, slot) {
                 is_earlier = false;
             } else if owner.is_unused() {
                 break;
@@ -244,78 +246,5 @@ impl Set {
     /// Returns the slots in the order in which they are looked at for a key.
     fn probes(&self, tag: Tag) -> impl Iterator<Item = &Slot> {
         (0..WAYS).map(move |probe| &self.slots[(tag.home() + probe) % WAYS])
-    }
-}
-
-impl Slot {
-    fn owner(&self) -> Owner {
-        Owner::from_word(self.owner.load(Acquire))
-    }
-
-    fn swap_owner(&self, from: Owner, to: Owner) -> bool {
-        let swapped = self
-            .owner
-            .compare_exchange(from.word(), to.word(), AcqRel, Relaxed);
-        swapped.is_ok()
-    }
-
-    fn swap_state(&self, from: u64, to: u64) -> bool {
-        let swapped = self.state.compare_exchange(from, to, AcqRel, Relaxed);
-        swapped.is_ok()
-    }
-
-    /// Returns the state of this owner, sealed and plain, unless there is none: the claim is
-    /// pending, or the slot has been vacated or gone to another.
-    fn read(&self, owner: Owner) -> Option<(u64, u64)> {
-        let sealed = self.state.load(Acquire);
-        let state = owner.seal(sealed);
-        // A state of the next owner would have been written after that owner was.
-        let is_of_key = !owner.is_nobody() && !owner.is_pending() && self.owner() == owner;
-        (is_of_key && state != Owner::VACATED).then_some((sealed, state))
-    }
-
-    fn change<R>(
-        &self,
-        owner: Owner,
-        f: &mut impl FnMut(u64) -> Result<u64, R>,
-    ) -> Option<Result<u64, R>> {
-        loop {
-            let (sealed, state) = self.read(owner)?;
-            let (changed, answer) = match f(state) {
-                Ok(changed) => (state_of(changed), Ok(changed)),
-                Err(error) => (state_of(state), Err(error)),
-            };
-            if changed == state || self.swap_state(sealed, owner.seal(changed)) {
-                return Some(answer);
-            }
-        }
-    }
-
-    /// Whether the owner has left the slot.
-    fn is_vacated(&self, owner: Owner) -> bool {
-        self.read(owner).is_none()
-    }
-
-    /// Makes the state that of a key which is absent, before the key has the slot. Returns false if
-    /// it is no longer claimed.
-    fn clear(&self, claimed: Owner) -> bool {
-        let cleared = claimed.seal(0);
-        loop {
-            let sealed = self.state.load(Acquire);
-            if self.owner() != claimed {
-                return false;
-            }
-            if sealed == cleared || self.swap_state(sealed, cleared) {
-                return true;
-            }
-        }
-    }
-}
-
-/// Returns what is to be in a slot for a state: nothing for that of a key that is absent.
-fn state_of(state: u64) -> u64 {
-    match state {
-        0 => Owner::VACATED,
-        _ => state.min(Owner::VACATED - 1),
     }
 }

@@ -23,7 +23,10 @@ fn bucket(now: Instant, quotas: &Quotas) -> Arc<TokenBucket<Direct>> {
 fn remaining(bucket: &TokenBucket<Direct>, now: Instant) -> Vec<u64> {
     let gcras = bucket.gcras.iter().enumerate();
     gcras
-        .map(|(index, gcra)| gcra.at(now).remaining(bucket.words.word(None, index)))
+        .map(|(index, gcra)| {
+            gcra.at(bucket.nanos(now))
+                .remaining(bucket.words.word(None, index))
+        })
         .collect()
 }
 

@@ -40,10 +40,8 @@ impl Taken for Log {
 
     fn add(&mut self, cost: u64, _: &Span, now: u64) {
         self.used += cost;
-        // What came at the same time, or later by a clock that has stepped back since, leaves
-        // together: never too early.
         match self.records.back_mut() {
-            Some(latest) if latest.at >= now => latest.cost += cost,
+            Some(latest) if latest.at == now => latest.cost += cost,
             _ => self.records.push_back(Record { at: now, cost }),
         }
     }
@@ -78,5 +76,26 @@ impl Taken for Log {
     fn history(&self, _: u64, _: &Span) -> Vec<(u64, u64)> {
         let records = self.records.iter();
         records.map(|record| (record.at, record.cost)).collect()
+    }
+}
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::Quota;
+
+    #[test]
+    fn what_comes_at_one_time_is_one_record() {
+        let span = Span::new(&Quota::per_second(1_000), 1, Instant::now());
+        let mut log = Log::new(&span);
+
+        for _ in 0..100 {
+            log.add(1, &span, 7);
+        }
+        log.add(1, &span, 8);
+
+        assert_eq!(log.history(8, &span), [(7, 100), (8, 1)]);
     }
 }

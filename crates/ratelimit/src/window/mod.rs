@@ -3,14 +3,17 @@
 mod buckets;
 mod entry;
 mod log;
+mod machine;
 mod setting;
 mod span;
 mod taken;
 mod two_counters;
-mod window;
+
 mod windows;
 mod word;
 
+#[cfg(all(test, not(watertight_loom)))]
+mod errors;
 #[cfg(all(test, not(watertight_loom)))]
 mod model;
 
@@ -18,8 +21,8 @@ pub use setting::SlidingWindow;
 
 pub(crate) use buckets::Buckets;
 pub(crate) use log::Log;
-pub(crate) use two_counters::TwoCounters;
 #[allow(unused_imports, reason = "until the layers use it")]
-pub(crate) use window::Window;
+pub(crate) use machine::Window;
+pub(crate) use two_counters::TwoCounters;
 pub(crate) use windows::{Room, Windows};
 pub(crate) use word::WordWindow;

@@ -17,14 +17,14 @@ use crate::ticks::HORIZON;
 use crate::words::Direct;
 use crate::{Quota, Quotas, WhenFull};
 
-const ROOM: Room = Room {
+pub(super) const ROOM: Room = Room {
     max_keys: 100,
     when_full: WhenFull::Evict,
 };
 
 /// Counts by its list of all takes, in whole numbers that have room for everything.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Rule {
+enum Rule {
     Exact,
     /// So many buckets to a period.
     Fading(u64),
@@ -135,8 +135,12 @@ fn any_quotas(most: u64) -> impl Strategy<Value = Quotas> {
         .prop_map(|(first, others)| others.into_iter().fold(first.into(), Quotas::and))
 }
 
+fn least<T: Ord>(all: impl Iterator<Item = T>) -> T {
+    all.min().expect("there is a quota")
+}
+
 /// Makes so many random decisions with `meter` beside models of the same quotas.
-pub(super) fn decide_beside_models(
+fn decide_beside_models(
     meter: &dyn Meter,
     quotas: &Quotas,
     rule: Rule,
@@ -146,7 +150,7 @@ pub(super) fn decide_beside_models(
     let quotas = quotas.as_slice();
     let mut models: Vec<_> = quotas.iter().map(|quota| Model::new(quota, rule)).collect();
     let period = quotas[random.random_range(0..quotas.len())].period();
-    let limit = quotas.iter().map(Quota::tokens).min().unwrap();
+    let limit = least(quotas.iter().map(Quota::tokens));
     let mut now = epoch + HORIZON.mul_f64(random.random::<f64>() / 2.0);
 
     for step in 0..decisions {
@@ -179,11 +183,7 @@ pub(super) fn decide_beside_models(
                 }
             }
             13..15 => {
-                let least = models
-                    .iter()
-                    .map(|model| model.remaining(at))
-                    .min()
-                    .unwrap();
+                let least = least(models.iter().map(|model| model.remaining(at)));
                 let (taken, _) = meter.take_up_to(None, cost, now);
                 assert_eq!(u128::from(taken), least.min(cost.into()), "{}", said());
                 models.iter_mut().for_each(|model| model.take(taken, at));
@@ -200,11 +200,7 @@ pub(super) fn decide_beside_models(
             }
         }
         let at = (now - epoch).as_nanos();
-        let least = models
-            .iter()
-            .map(|model| model.remaining(at))
-            .min()
-            .unwrap();
+        let least = least(models.iter().map(|model| model.remaining(at)));
         let status = meter.peek(None, 0, now).status;
         assert_eq!(u128::from(status.remaining), least, "{}", said());
     }
@@ -218,7 +214,9 @@ fn decide_with<T: Taken>(rule: Rule, decisions: usize) {
     let mut runner = TestRunner::deterministic();
     let mut random = StdRng::seed_from_u64(86);
     for _ in 0..decisions / 200 {
-        let tree = any_quotas(1 << 60).new_tree(&mut runner).unwrap();
+        let tree = any_quotas(1 << 60)
+            .new_tree(&mut runner)
+            .expect("any will do");
         let (quotas, epoch) = (tree.current(), Instant::now());
         let windows = Windows::<T>::new(&quotas, buckets, ROOM, epoch);
         decide_beside_models(&windows, &quotas, rule, (epoch, 200), &mut random);
@@ -248,7 +246,9 @@ fn decisions_of_two_counters_in_a_word_are_those_of_the_model() {
     let mut random = StdRng::seed_from_u64(87);
     let mut in_words = 0;
     for _ in 0..300 {
-        let tree = any_quota(1 << 24).new_tree(&mut runner).unwrap();
+        let tree = any_quota(1 << 24)
+            .new_tree(&mut runner)
+            .expect("any will do");
         let (quota, epoch) = (tree.current(), Instant::now());
         let Some(window) = WordWindow::new(&quota, Direct::new(1), epoch) else {
             continue;

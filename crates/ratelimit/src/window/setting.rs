@@ -4,7 +4,25 @@ use crate::{Quota, Quotas};
 
 /// How a sliding window knows what was taken in the last period.
 ///
-/// ERRORS
+/// How wrong each way is, with a limit of 100 in 60 s. Of the calls there are three figures: how
+/// many percent of them pass though 100 have passed in the 60 s before, how many percent are
+/// refused though fewer have, and how many percent more pass in all than by an exact count.
+///
+/// | calls | [`Approximate`](Self::Approximate) | [`Buckets(10)`](Self::Buckets) | [`Exact`](Self::Exact) |
+/// | --- | --- | --- | --- |
+/// | at random, 0.5 times the limit | 0.0, 0.0, +0.0 | 0.0, 0.0, +0.0 | 0.0, 0.0, +0.0 |
+/// | at random, 0.9 times the limit | 5.1, 1.0, +0.7 | 0.9, 1.5, +0.1 | 0.0, 0.0, +0.0 |
+/// | at random, 1.0 times the limit | 10.8, 3.7, +1.1 | 2.5, 4.3, +0.1 | 0.0, 0.0, +0.0 |
+/// | at random, 1.1 times the limit | 12.7, 7.3, +1.0 | 3.9, 8.1, +0.1 | 0.0, 0.0, +0.0 |
+/// | at random, 2.0 times the limit | 3.7, 35.2, -0.3 | 3.1, 36.2, -0.3 | 0.0, 0.0, +0.0 |
+/// | 10 s on and 20 s off, 0.9 times the limit | 0.0, 17.6, -15.5 | 0.8, 2.9, -0.9 | 0.0, 0.0, +0.0 |
+/// | the most that a cheat gets within 60s | 199 | 199 | 100 |
+/// | the most that a cheat gets within 54s | 189 | 100 | 100 |
+/// | the longest until all of it is back | 120s | 66s | 60s |
+///
+/// The cheat takes all of the limit just before a counter ends, and then whatever fades from it.
+/// Twice the limit goes to show that it matters little which calls are refused when half of them
+/// are: in all the same number passes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -12,10 +30,9 @@ pub enum SlidingWindow {
     /// By two counters: of the period that runs, and of the one before it, which is taken to have
     /// come in evenly and fades as the present one goes on.
     ///
-    /// With one quota whose counters fit in a word it costs 16 bytes a key and no lock. That, and
-    /// that it serves well all who do not mean to cheat, is why it is the default. Who does gets up
-    /// to twice the limit less one within a period: all at the end of one, and the rest as that
-    /// fades.
+    /// With one quota whose counters fit in a word it costs 16 bytes a key and no lock, which is why
+    /// it is the default. In no time of a period passes twice the limit; callers that come in bursts
+    /// get less than the limit.
     #[default]
     Approximate,
     /// By so many counters to a period, from 2 to 1,000, of which only the oldest fades.

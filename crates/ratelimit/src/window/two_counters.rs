@@ -121,3 +121,52 @@ impl Packing {
         }
     }
 }
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::Quota;
+
+    #[test]
+    fn what_was_taken_before_another_was_in_the_next_period_is_given_back_from_there() {
+        let span = Span::new(
+            &Quota::new(100, Duration::from_nanos(1_000)),
+            1,
+            Instant::now(),
+        );
+        let mut taken = TwoCounters::new(&span);
+        taken.add(5, &span, 999);
+        taken.advance(1_001, &span);
+        taken.add(7, &span, 1_001);
+
+        taken.remove(2, 999, &span);
+        assert_eq!((taken.before, taken.current), (3, 7));
+
+        taken.remove(9, 1_001, &span);
+        assert_eq!((taken.before, taken.current), (1, 0));
+    }
+
+    #[test]
+    fn a_word_holds_as_much_as_it_can() {
+        let span = Span::new(&Quota::per_second(100), 1, Instant::now());
+        let packing = Packing::of(&span).expect("it fits");
+        let most = (1 << packing.bits) - 1;
+        let too_much = TwoCounters {
+            index: 3,
+            before: u64::MAX,
+            current: most + 1,
+        };
+
+        let expected = TwoCounters {
+            index: 3,
+            before: most,
+            current: most,
+        };
+        assert_eq!(packing.unpack(packing.pack(too_much)), expected);
+        assert_eq!(packing.unpack(0), TwoCounters::new(&span));
+    }
+}

@@ -204,3 +204,119 @@ fn inherited<W: Words>(before: &[Past<W>], key: Option<Key>, span: &Span) -> Two
     taken.advance(changed_at, &past.span);
     taken.carried(changed_at, &past.span, span)
 }
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::words::Direct;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn window(quota: Quota) -> (WordWindow<Direct>, Instant) {
+        let epoch = Instant::now();
+        let window = WordWindow::new(&quota, Direct::new(1), epoch);
+        (window.expect("it fits"), epoch)
+    }
+
+    fn remaining(window: &WordWindow<Direct>, now: Instant) -> u64 {
+        window.peek(None, 0, now).status.remaining
+    }
+
+    /// The example that the way of counting became known by: 42 in the minute before, 18 in the 15
+    /// seconds of the present one, and so 42 x 45 / 60 + 18 = 49.5.
+    #[test]
+    fn the_period_before_fades_as_the_present_one_goes_on() {
+        let (window, epoch) = window(Quota::per_minute(50));
+        assert!(window.take(None, 42, epoch + SECOND).admitted);
+        let now = epoch + 75 * SECOND;
+        assert!(window.take(None, 18, now).admitted);
+
+        assert_eq!(remaining(&window, now), 0);
+        let refused = window.take(None, 1, now);
+        assert_eq!(refused.retry_after, Some(Duration::from_nanos(714_285_715)));
+        assert_eq!(refused.status.reset, 105 * SECOND);
+    }
+
+    #[test]
+    fn counters_that_do_not_fit_in_a_word_are_not_put_there() {
+        for (quota, fits) in [
+            (Quota::per_second(65_535).debt(0), true),
+            (Quota::per_second(65_536).debt(0), false),
+            (Quota::per_second(32_768), false),
+            (Quota::per_day(10_000_000).debt(0), true),
+            (Quota::new(1, Duration::from_nanos(1)), false),
+            (Quota::new(1 << 22, Quota::MAX_PERIOD), true),
+        ] {
+            let window = WordWindow::new(&quota, Direct::new(1), Instant::now());
+            assert_eq!(window.is_some(), fits, "{quota:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_steps_back_creates_nothing_and_loses_nothing() {
+        let (window, epoch) = window(Quota::per_minute(10));
+        let now = epoch + 90 * SECOND;
+        window.take(None, 4, now);
+
+        assert_eq!(remaining(&window, epoch), 6);
+        assert!(window.take(None, 6, epoch).admitted);
+        assert!(!window.take(None, 1, epoch).admitted);
+
+        assert_eq!(remaining(&window, now), 0);
+        assert_eq!(remaining(&window, epoch + 180 * SECOND), 10);
+    }
+
+    #[test]
+    fn what_was_taken_stays_taken_when_the_quota_changes() {
+        for (quota, left) in [
+            (Quota::per_minute(10), 4),
+            (Quota::per_minute(100), 94),
+            (Quota::per_minute(5), 0),
+            (Quota::per_hour(10), 4),
+            (Quota::per_second(10), 4),
+        ] {
+            let (before, epoch) = window(Quota::per_minute(10));
+            let now = epoch + 10 * SECOND;
+            before.take(None, 6, now);
+
+            let window = before.followed_by(&quota, Direct::new(1), now);
+            let window = window.expect("it fits");
+
+            assert_eq!(remaining(&window, now), left, "{quota:?}");
+            let whole = now + 2 * quota.period();
+            assert_eq!(remaining(&window, whole), quota.tokens());
+        }
+    }
+
+    #[test]
+    fn what_had_faded_when_the_quota_changed_is_not_taken_over() {
+        let (before, epoch) = window(Quota::per_second(10));
+        before.take(None, 6, epoch);
+
+        let now = epoch + 10 * SECOND;
+        let window = before.followed_by(&Quota::per_hour(10), Direct::new(1), now);
+
+        assert_eq!(remaining(&window.expect("it fits"), now), 10);
+    }
+
+    #[test]
+    fn a_key_is_found_behind_several_changes() {
+        let (window, epoch) = window(Quota::per_hour(10));
+        window.take(None, 6, epoch);
+
+        let mut next = window;
+        for minute in 1..=5 {
+            let now = epoch + minute * 60 * SECOND;
+            let followed = next.followed_by(&Quota::per_hour(10), Direct::new(1), now);
+            next = followed.expect("it fits");
+        }
+        let now = epoch + 301 * SECOND;
+        assert!(!next.take(None, 5, now).admitted);
+        assert!(next.take(None, 4, now).admitted);
+
+        next.give_back(None, 2, now);
+        assert_eq!(remaining(&next, now), 2);
+    }
+}

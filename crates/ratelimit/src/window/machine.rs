@@ -138,3 +138,57 @@ impl<W: Words + 'static> Meter for Window<W> {
         self.meter().charge(key, cost, now);
     }
 }
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use super::*;
+    use crate::Quota;
+    use crate::window::model::ROOM;
+    use crate::words::Direct;
+
+    fn window(setting: SlidingWindow, quotas: impl Into<Quotas>) -> (Window<Direct>, Instant) {
+        let (quotas, now) = (quotas.into(), Instant::now());
+        assert_eq!(setting.validate(&quotas), Ok(()));
+        (
+            Window::new(setting, &quotas, Direct::new(1), ROOM, now),
+            now,
+        )
+    }
+
+    #[test]
+    fn two_counters_are_in_a_word_where_they_are_of_one_quota_and_fit() {
+        let quota = Quota::per_second(100);
+        let in_word = |quotas: Quotas| {
+            let (window, _) = window(SlidingWindow::Approximate, quotas);
+            window.words().is_some()
+        };
+
+        assert!(in_word(quota.into()));
+        assert!(!in_word(quota.and(Quota::per_hour(1_000))));
+        assert!(!in_word(Quota::per_second(100_000).into()));
+    }
+
+    #[test]
+    fn what_was_taken_stays_taken_as_long_as_it_is_counted_in_the_same_way() {
+        use SlidingWindow::{Approximate, Buckets, Exact};
+
+        let quota = Quota::per_minute(10);
+        let large = Quota::per_minute(10_000_000);
+        for (before, after, from, to, left) in [
+            (Approximate, Approximate, quota, quota.into(), 4),
+            (Approximate, Approximate, large, quota.into(), 4),
+            (Approximate, Approximate, quota, large.into(), 10_000_000),
+            (Buckets(5), Buckets(10), quota, quota.into(), 4),
+            (Exact, Exact, quota, quota.and(Quota::per_hour(5)), 4),
+            (Exact, Approximate, quota, quota.into(), 10),
+        ] {
+            let (window, now) = window(before, from);
+            assert!(window.take(None, 6, now).admitted);
+
+            let next = window.followed_by(after, &to, Direct::new(1), ROOM, now);
+
+            let remaining = next.peek(None, 0, now).status.remaining;
+            assert_eq!(remaining, left, "from {before:?} of {from:?} to {after:?}");
+        }
+    }
+}
