@@ -1,13 +1,18 @@
 //! Limits how much comes in a time, of all or of each client.
 //!
 //! One client that sends a hundred times what others do takes a hundred times their share, and in
-//! the end what they need. [`TokenBucketLayer`] says how much may come, of all calls together, or
-//! of each key, such as a tenant or an address; it refuses what is beyond that at once, with an
-//! error that says when to ask again.
+//! the end what they need. A rate limit says how much may come, of all calls together, or of each
+//! key, such as a tenant or an address, and refuses what is beyond that at once, with an error that
+//! says when to ask again. There are three:
 //!
-//! Use it on the front door of a server, by the key that clients are told apart by, and around a
-//! client of a service that has a quota of its own. It does not bound how many calls are in flight:
-//! calls that come at a modest rate and last for ever are for a bulkhead.
+//! | layer | bounds | for |
+//! | --- | --- | --- |
+//! | [`TokenBucketLayer`] | a rate, and a burst that a pause has saved up | the front door of a server; a client of a service with a quota |
+//! | [`SlidingWindowLayer`] | what comes in a period, whenever that begins | a contract that says "so many an hour"; what its counts cost and how far they err is at [`SlidingWindow`] |
+//! | [`LeakyBucketLayer`] | the pace: calls that come early wait for their turn | a service that takes no bursts |
+//!
+//! None of them bounds how many calls are in flight: calls that come at a modest rate and last for
+//! ever are for a bulkhead.
 //!
 //! # Example
 //!
@@ -53,13 +58,35 @@
 //! # }
 //! ```
 //!
+//! Here calls start 100 ms apart, and up to twenty wait for that:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use tokio::time::Instant;
+//! use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+//! use watertight_ratelimit::{LeakyBucketLayer, Quota};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), BoxError> {
+//! let mut mailer = ServiceBuilder::new()
+//!     .layer(LeakyBucketLayer::builder("mailer", Quota::per_second(10)).queue(20).build())
+//!     .service_fn(|_: &'static str| async { Ok::<_, BoxError>(Instant::now()) });
+//!
+//! let first = mailer.ready().await?.call("hello").await?;
+//! let second = mailer.ready().await?.call("hello again").await?;
+//! assert_eq!(second - first, Duration::from_millis(100));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Quotas
 //!
 //! A [`Quota`] is a rate and a burst. Several have all to be met: ten a second *and* a thousand an
 //! hour is `Quota::per_second(10).and(Quota::per_hour(1_000))`. A call takes its
 //! [`cost`](RateLimitBuilder::cost) from each of them or from none: a call that is refused has taken
 //! nothing. While it finds that out, another call may be refused for what it holds; none is ever let
-//! pass beyond a quota.
+//! pass beyond a quota. A leaky bucket has one quota, and a window no burst.
 //!
 //! [`plan`](RateLimitBuilder::plan) gives some calls other quotas, by what a closure says of them;
 //! a key has a bucket of its own on each plan. [`total`](RateLimitBuilder::total) bounds what comes
@@ -92,7 +119,8 @@
 //! With [`key`](RateLimitBuilder::key) each key has quotas of its own, in memory of a fixed size:
 //! 24 bytes for each of [`max_keys`](RateLimitConfig::max_keys), quota and plan, taken with the
 //! first key that comes. A key that has got everything back is as good as one that never came, and
-//! gives way for nothing. Where there are more keys than that,
+//! gives way for nothing. Windows that do not fit in a word, which [`SlidingWindow`] tells, are kept
+//! in a map of so many keys. Where there are more keys than that,
 //! [`when_full`](RateLimitBuilder::when_full) says who goes. A call in which no key is found is
 //! refused, or what [`missing_key`](RateLimitBuilder::missing_key) says.
 //!
@@ -104,12 +132,15 @@
 //!
 //! # Readiness
 //!
-//! [`RateLimit`] is ready when the inner service is, and takes nothing before it is called.
+//! [`RateLimit`] and [`Pace`] are ready when the inner service is, and take nothing before they are
+//! called. A call that has to wait leaves the instance that is ready to the next one: it takes a
+//! clone along, and drives it to readiness when its turn has come.
 //!
 //! # Cancellation
 //!
 //! A call that is dropped has been made, and what it took stays taken. It is counted `cancelled`,
-//! and has no penalty. A panic of the inner service is a failure, and goes on to the caller.
+//! and has no penalty. One that is dropped while it waits has not: its turn is given back if no later
+//! one depends on it, and what it took of the total in any case. A panic of the inner service is a failure, and goes on to the caller.
 //!
 //! # Errors
 //!
@@ -118,6 +149,7 @@
 //! | reason | when |
 //! | --- | --- |
 //! | [`RateLimited`](watertight_core::Reason::RateLimited) | there is not as much left as it costs |
+//! | [`DeadlineExceeded`](watertight_core::Reason::DeadlineExceeded) | its turn would come after its deadline |
 //! | [`KeyMissing`](watertight_core::Reason::KeyMissing) | no key is found in it |
 //!
 //! That of a limit has the [quota](watertight_core::Rejection::quota) that refused, and `retry_after`
@@ -135,14 +167,16 @@
 //! # Cost
 //!
 //! A call that passes allocates nothing, takes no lock, reads the clock once, and once more for a
-//! penalty.
+//! penalty; one that waits is allocated. A sliding window that does not fit in a word takes the lock
+//! of its key, and its log grows as callers use it.
 //!
 //! # Defaults
 //!
 //! | setting | default |
 //! | --- | --- |
 //! | [`quotas`](RateLimitConfig::quotas) | required |
-//! | [`burst`](Quota::burst) | what comes in a period |
+//! | [`burst`](Quota::burst), [`debt`](Quota::debt) | what comes in a period, as much as the burst |
+//! | [`algorithm`](RateLimitConfig::algorithm) | [`SlidingWindow::Approximate`]; of [`LeakyBucket`]: queue 0, slack 0, no `max_wait` |
 //! | [`plans`](RateLimitConfig::plans), [`total`](RateLimitConfig::total) | none |
 //! | [`max_keys`](RateLimitConfig::max_keys), [`when_full`](RateLimitConfig::when_full) | 65,536, [`WhenFull::Evict`] |
 //! | [`missing_key`](RateLimitConfig::missing_key) | [`MissingKey::Refuse`] |
@@ -152,17 +186,15 @@
 //!
 //! # Telemetry
 //!
-//! Metrics, with `layer = "token_bucket"`: `watertight_calls_total`, `watertight_rejections_total`,
+//! Metrics, with `layer` = `token_bucket`, `sliding_window` or `leaky_bucket`: `watertight_calls_total`, `watertight_rejections_total`,
 //! `watertight_in_flight`, and `watertight_utilization`, the share of the limit that has been taken;
 //! with keys that of the total, if there is one, and `watertight_keys` and
-//! `watertight_keys_evicted_total`. More is in [`RateLimitSnapshot`]. Refused calls are one event a
+//! `watertight_keys_evicted_total`; of a leaky bucket `watertight_queue_depth`. More is in [`RateLimitSnapshot`]. Refused calls are one event a
 //! second for each reason.
 //!
 //! In [`Mode::Shadow`](watertight_core::Mode::Shadow) all is taken as if it were enforced. A call
-//! that would be refused passes, is counted as refused in shadow, and has no penalty. Answers say
+//! that would be refused or have to wait passes at once, is counted as refused in shadow, and has no penalty. Answers say
 //! nothing of the limit.
-
-#![allow(dead_code, reason = "until all machines are used")]
 
 mod algorithm;
 mod builder;

@@ -7,5 +7,4 @@ mod turns;
 
 pub use setting::LeakyBucket;
 
-#[allow(unused_imports, reason = "until the layers use it")]
 pub(crate) use turns::{Turn, Turns};

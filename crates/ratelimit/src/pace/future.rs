@@ -22,6 +22,10 @@ where
     state: State<S, C, N, P, T, Req>,
 }
 
+#[allow(
+    clippy::type_complexity,
+    reason = "each of them is a type of the user's"
+)]
 #[pin_project(project = StateProj)]
 enum State<S, C, N, P: Penalty, T, Req>
 where

@@ -62,6 +62,10 @@ where
     T: Note<S::Response, QuotaStatus> + Clone,
 {
     /// Calls the service when it is its turn, and the service is ready.
+    #[allow(
+        clippy::type_complexity,
+        reason = "each of them is a type of the user's"
+    )]
     pub(super) fn poll_call(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -40,8 +40,7 @@ mod slot;
 mod sync;
 mod words;
 
-#[allow(unused_imports, reason = "until the machines use it")]
+#[cfg(all(test, not(watertight_loom)))]
 pub(crate) use set::Full;
 pub use set::WhenFull;
-#[allow(unused_imports, reason = "until the machines use it")]
 pub(crate) use words::Table;

@@ -85,6 +85,10 @@ impl Table {
 
     /// Makes a copy with what `convert` makes of each state, for when words come to mean something
     /// else. What other threads change in the meantime may or may not be in it.
+    #[allow(
+        dead_code,
+        reason = "the machines read words of before where they were, and copy none"
+    )]
     pub(crate) fn converted(&self, convert: impl Fn(u64) -> u64) -> Self {
         let evicted = Counters::new();
         evicted.add(0, self.evicted());

@@ -160,7 +160,7 @@ mod tests {
         let quota = Quota::per_second(100);
         let in_word = |quotas: Quotas| {
             let (window, _) = window(SlidingWindow::Approximate, quotas);
-            window.words().is_some()
+            matches!(window, Window::Word(_))
         };
 
         assert!(in_word(quota.into()));

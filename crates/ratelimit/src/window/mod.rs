@@ -8,7 +8,6 @@ mod setting;
 mod span;
 mod taken;
 mod two_counters;
-
 mod windows;
 mod word;
 
@@ -21,7 +20,6 @@ pub use setting::SlidingWindow;
 
 pub(crate) use buckets::Buckets;
 pub(crate) use log::Log;
-#[allow(unused_imports, reason = "until the layers use it")]
 pub(crate) use machine::Window;
 pub(crate) use two_counters::TwoCounters;
 pub(crate) use windows::{Room, Windows};
