@@ -108,8 +108,7 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
             core.refuse_in_shadow(Reason::RateLimited);
             return Ok(self.unwatched());
         }
-        // With more patience it would have had a turn.
-        if limits.peek(ask, now).decision.admitted && patience(now) < Duration::MAX {
+        if patience(now) < Duration::MAX && limits.has_turn(ask, now) {
             return Err(core.refuse_too_late(verdict));
         }
         Err(core.refuse(verdict))

@@ -167,6 +167,12 @@ impl Limits {
         }
     }
 
+    /// Says whether a call without a deadline would have a turn.
+    pub(crate) fn has_turn(&self, ask: Ask, now: Instant) -> bool {
+        let may_wait = matches!(self.policy(ask.plan).machine, Machine::LeakyBucket(_));
+        may_wait && self.peek(ask, now).decision.admitted
+    }
+
     /// Gives back what was taken for nothing.
     pub(crate) fn give_back(&self, ask: Ask, now: Instant) {
         self.policy(ask.plan)
