@@ -60,17 +60,27 @@ impl Taken for Log {
         }
     }
 
+    /// Looks through the log from the nearer end: most callers ask when there is room for a little
+    /// more, or when there is nothing left.
     fn falls_to(&self, most: u64, now: u64, span: &Span) -> u64 {
-        let mut left = self.used;
-        let mut records = self.records.iter();
-        let mut falls_at = now;
-        while left > most
-            && let Some(oldest) = records.next()
-        {
-            left -= oldest.cost;
-            falls_at = oldest.at.saturating_add(span.length);
+        if self.used <= most {
+            return now;
         }
-        falls_at.max(now)
+        let mut records = self.records.iter();
+        let last_to_leave = if most < self.used / 2 {
+            let mut stays = 0;
+            records.rev().find(|record| {
+                stays += record.cost;
+                stays > most
+            })
+        } else {
+            let mut left = self.used;
+            records.find(|record| {
+                left -= record.cost;
+                left <= most
+            })
+        };
+        last_to_leave.map_or(now, |record| now.max(record.at.saturating_add(span.length)))
     }
 
     fn history(&self, _: u64, _: &Span) -> Vec<(u64, u64)> {
