@@ -218,6 +218,7 @@ mod noting;
 mod pace;
 mod past;
 mod penalty;
+mod policy;
 mod quota;
 mod quotas;
 mod rules;

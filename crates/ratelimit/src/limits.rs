@@ -9,6 +9,7 @@ use crate::config::AnyConfig;
 use crate::decision::Meter;
 use crate::leaky::Turn;
 use crate::machine::{Machine, Plant};
+use crate::policy::Policy;
 use crate::{Decision, MissingKey, Quotas, Status};
 
 /// The limits in force, which are replaced as a whole.
@@ -239,56 +240,5 @@ fn tighter(own: Verdict, of_all: Verdict) -> Verdict {
         of_all
     } else {
         own
-    }
-}
-
-/// What some calls are limited by.
-#[derive(Debug)]
-struct Policy {
-    plant: Plant,
-    quotas: Quotas,
-    machine: Machine,
-    /// What each quota is called.
-    names: Box<[Name]>,
-}
-
-impl Policy {
-    fn in_place_of(
-        old: Option<&Arc<Self>>,
-        name: &str,
-        quotas: &Quotas,
-        plant: &Plant,
-        now: Instant,
-    ) -> Arc<Self> {
-        // A plan that is no more has left the place to the calls without one.
-        let old = old.filter(|old| old.names[0].as_str() == name);
-        if let Some(old) = old
-            && (&old.quotas, &old.plant) == (quotas, plant)
-        {
-            return Arc::clone(old);
-        }
-        let machine = match old {
-            Some(old) => old.machine.followed_by(plant, quotas, now),
-            None => Machine::new(plant, quotas, now),
-        };
-        let names = (1..=quotas.as_slice().len()).map(|number| match number {
-            1 => Name::new(name),
-            _ => Name::new(&format!("{name}/{number}")),
-        });
-        Arc::new(Self {
-            plant: *plant,
-            quotas: quotas.clone(),
-            machine,
-            names: names.collect(),
-        })
-    }
-
-    #[inline]
-    fn verdict(&self, decision: Decision) -> Verdict {
-        let name = self.names.get(decision.status.quota);
-        Verdict {
-            decision,
-            policy: *name.unwrap_or(&self.names[0]),
-        }
     }
 }
