@@ -22,12 +22,13 @@ const BINARY: Duration = Duration::from_secs(30);
 const MODELS: Duration = Duration::from_secs(60);
 
 /// The packages with loom models. Those are the unit tests with `loom` in their path.
-const WITH_MODELS: [&str; 5] = [
+const WITH_MODELS: [&str; 6] = [
     "watertight-core",
     "watertight-breaker",
     "watertight-bulkhead",
     "watertight-hedge",
     "watertight-http",
+    "watertight-ratelimit",
 ];
 
 /// The examples that check themselves, and how.

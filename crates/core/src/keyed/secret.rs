@@ -1,20 +1,27 @@
+use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-/// Mixes keys with a secret of the map, so that no client can choose keys that meet in one shard
-/// or bucket.
+/// Mixes keys with a secret of the process, so that no client can choose keys that meet in one shard,
+/// set or bucket of a table.
 ///
 /// A [`Key`](crate::Key) is a good hash already, but one that anybody can compute. Here its halves
 /// are each masked by a secret, multiplied, and the two words of the product folded. Two keys that
 /// meet whatever the secret must agree in a whole half, which takes 2^64 hashes to find; all others
 /// meet by chance.
-#[derive(Clone, Debug)]
-pub(super) struct Secret {
+#[derive(Clone)]
+pub struct Secret {
     low: u64,
     high: u64,
 }
 
 impl Secret {
-    pub(super) fn new() -> Self {
+    /// Draws a new secret.
+    #[must_use]
+    #[allow(
+        clippy::new_without_default,
+        reason = "a default is the same each time"
+    )]
+    pub fn new() -> Self {
         // What the standard library has for this: seeded by the operating system.
         let random = RandomState::new();
         Self {
@@ -36,10 +43,23 @@ impl BuildHasher for Secret {
     }
 }
 
-pub(super) struct Mixer {
+/// Mixes one key. Made by a [`Secret`].
+pub struct Mixer {
     low: u64,
     high: u64,
     mixed: u64,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Mixer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mixer").finish_non_exhaustive()
+    }
 }
 
 impl Hasher for Mixer {

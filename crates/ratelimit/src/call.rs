@@ -1,0 +1,80 @@
+use std::fmt;
+
+use tokio::time::Instant;
+use watertight_core::{Call, Outcome};
+
+use crate::Penalty;
+use crate::counts::Count;
+use crate::leaky::Turn;
+use crate::limits::Ask;
+use crate::way::{Core, Held};
+
+/// A call that has passed a rate limit.
+pub struct RateLimitCall<P> {
+    /// `None` for a call that the limit does not look at, and once it has ended.
+    watched: Option<(Held, Ask)>,
+    penalty: P,
+}
+
+impl<P> RateLimitCall<P> {
+    #[inline]
+    pub(crate) const fn new(way: Held, ask: Ask, penalty: P) -> Self {
+        Self {
+            watched: Some((way, ask)),
+            penalty,
+        }
+    }
+
+    /// Returns what they share whom the call belongs to.
+    pub(crate) fn core(&self) -> Option<&Core> {
+        self.watched.as_ref().map(|(way, _)| &*way.0.0)
+    }
+
+    /// Gives back what a call has taken whose `turn` was booked, and that is not made.
+    pub(crate) fn leave(&self, turn: &Turn) {
+        if let Some((way, ask)) = &self.watched {
+            way.0.0.limits.load().leave(*ask, turn, Instant::now());
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn unwatched(penalty: P) -> Self {
+        Self {
+            watched: None,
+            penalty,
+        }
+    }
+}
+
+impl<P: Penalty> Call for RateLimitCall<P> {
+    fn head(&mut self, _: &Outcome) {}
+
+    #[inline]
+    fn end(mut self, outcome: Outcome) {
+        let Some((way, ask)) = self.watched.take() else {
+            return;
+        };
+        let core = &way.0.0;
+        core.counts.add(Count::of(&outcome));
+        let cost = self.penalty.penalty(&outcome);
+        if cost > 0 {
+            let penalty = Ask { cost, ..ask };
+            core.limits.load().charge(penalty, Instant::now());
+        }
+    }
+}
+
+impl<P> Drop for RateLimitCall<P> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some((way, _)) = &self.watched {
+            way.0.0.counts.add(Count::Cancelled);
+        }
+    }
+}
+
+impl<P> fmt::Debug for RateLimitCall<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimitCall").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::{Key, Name, QuotaStatus};
+
+/// What a limit says of one call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Decision {
+    /// Whether the call may go ahead. A call that may not has taken nothing.
+    pub admitted: bool,
+    /// How the limit stands after the decision.
+    pub status: Status,
+    /// How long it takes until the same call could pass, if nobody else takes anything.
+    ///
+    /// `None` for a call that is admitted, and for a cost that no waiting can meet.
+    pub retry_after: Option<Duration>,
+}
+
+impl Decision {
+    pub(crate) const fn admitted(status: Status) -> Self {
+        Self {
+            admitted: true,
+            status,
+            retry_after: None,
+        }
+    }
+
+    pub(crate) const fn refused(status: Status, retry_after: Option<Duration>) -> Self {
+        Self {
+            admitted: false,
+            status,
+            retry_after,
+        }
+    }
+}
+
+/// How a limit stands: what the `RateLimit` headers say.
+///
+/// Of several quotas it is the one that refused the call for longest, or else the one that has
+/// least left.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Status {
+    /// Which of several quotas it is, from 0, in the order in which they were written.
+    pub quota: usize,
+    /// How much is there when nothing has been taken.
+    pub limit: u64,
+    /// How much is left, in whole tokens.
+    pub remaining: u64,
+    /// How long it takes until the limit is whole again, if nobody takes anything.
+    pub reset: Duration,
+    /// How long `limit` tokens take to come.
+    pub window: Duration,
+}
+
+impl Status {
+    /// Returns the status under the name of its policy.
+    #[must_use]
+    pub const fn named(self, policy: Name) -> QuotaStatus {
+        QuotaStatus {
+            policy,
+            limit: self.limit,
+            remaining: self.remaining,
+            reset: self.reset,
+            window: self.window,
+        }
+    }
+}
+
+/// A machine that limits what is taken: of each key, or without keys of all together.
+///
+/// It is handed `now`, and a time that comes before an earlier one creates nothing and loses
+/// nothing.
+pub(crate) trait Meter: Send + Sync {
+    /// Takes `cost`, all of it or nothing. A cost of 0 is always admitted.
+    fn take(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision;
+
+    /// Takes what there is, up to `most`, and returns how much that was. It is admitted if that is
+    /// anything, and otherwise as a refused cost of 1.
+    fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision);
+
+    /// Returns what [`take`](Self::take) would, and takes nothing: the status is as it is before.
+    fn peek(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision;
+
+    /// Gives back what was taken for nothing.
+    fn give_back(&self, key: Option<Key>, cost: u64, now: Instant);
+
+    /// Takes `cost` whether it is there or not: a penalty, up to a bound.
+    fn charge(&self, key: Option<Key>, cost: u64, now: Instant);
+}

@@ -1,0 +1,152 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::{BoxError, Context, Key, KeyBy, Mode, QuotaStatus, Reason, Tracked};
+
+use crate::call::RateLimitCall;
+use crate::leaky::Turn;
+use crate::limits::{Ask, Limits, Verdict};
+use crate::noting::Noting;
+use crate::shared::Shared;
+use crate::{Demand, MissingKey, Penalty, Rules};
+
+/// What decides on the calls of a service.
+#[derive(Clone, Debug)]
+pub(crate) struct Front<R> {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rules: R,
+}
+
+/// A call that may be made.
+pub(crate) struct Passed<P> {
+    pub(crate) call: RateLimitCall<P>,
+    /// What its answer says of the limit.
+    pub(crate) quota: Option<QuotaStatus>,
+    /// The turn that it has to wait for.
+    pub(crate) turn: Option<Turn>,
+}
+
+/// A call that is made.
+pub(crate) type Called<F, C, N, P, T> = Tracked<F, RateLimitCall<P>, C, Noting<N, T>>;
+
+impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
+    /// Decides on a call of `request`.
+    #[inline]
+    pub(crate) fn admit<Req>(&self, request: &Req) -> Result<Passed<P>, BoxError>
+    where
+        K: KeyBy<Req>,
+        D: Demand<Req>,
+    {
+        let core = &self.shared.core;
+        let mode = core.mode();
+        if mode == Mode::Off {
+            return Ok(self.unwatched());
+        }
+        let limits = core.limits.load();
+        let mut key = None;
+        if K::KEYED {
+            key = self.rules.key.key(request);
+            if key.is_none() && limits.missing_key != MissingKey::Share {
+                return self.without_key(&limits, mode);
+            }
+        }
+        let (ask, now) = (self.ask(&limits, key, request), Instant::now());
+        let (verdict, turn) = limits.arrive(ask, now, || patience(now));
+        let turn = turn.filter(|turn| !turn.wait.is_zero());
+        if !verdict.decision.admitted || (turn.is_some() && mode == Mode::Shadow) {
+            return self.found_none(&limits, ask, &verdict, now);
+        }
+        let way = Arc::clone(self.shared.stripes.mine());
+        let is_said = limits.announce && mode == Mode::Enforce;
+        Ok(Passed {
+            call: RateLimitCall::new(way, ask, self.rules.penalty.clone()),
+            quota: is_said.then(|| verdict.quota()),
+            turn,
+        })
+    }
+
+    #[inline]
+    fn ask<Req>(&self, limits: &Limits, key: Option<Key>, request: &Req) -> Ask
+    where
+        D: Demand<Req>,
+    {
+        let demand = &self.rules.demand;
+        let plan = demand.plan(request);
+        let plan = plan.and_then(|name| limits.plan(name.as_ref()));
+        Ask {
+            plan: plan.unwrap_or_default(),
+            key,
+            cost: demand.cost(request),
+        }
+    }
+
+    #[cold]
+    fn without_key(&self, limits: &Limits, mode: Mode) -> Result<Passed<P>, BoxError> {
+        let core = &self.shared.core;
+        if limits.missing_key == MissingKey::Allow {
+            return Ok(self.unwatched());
+        }
+        if mode == Mode::Shadow {
+            core.refuse_in_shadow(Reason::KeyMissing);
+            return Ok(self.unwatched());
+        }
+        Err(core.refuse_without_key())
+    }
+
+    /// Says what becomes of a call for which there is not enough, or not yet.
+    #[cold]
+    fn found_none(
+        &self,
+        limits: &Limits,
+        ask: Ask,
+        verdict: &Verdict,
+        now: Instant,
+    ) -> Result<Passed<P>, BoxError> {
+        let core = &self.shared.core;
+        if core.mode() == Mode::Shadow {
+            core.refuse_in_shadow(Reason::RateLimited);
+            return Ok(self.unwatched());
+        }
+        if patience(now) < Duration::MAX && limits.has_turn(ask, now) {
+            return Err(core.refuse_too_late(verdict));
+        }
+        Err(core.refuse(verdict))
+    }
+
+    fn unwatched(&self) -> Passed<P> {
+        Passed {
+            call: RateLimitCall::unwatched(self.rules.penalty.clone()),
+            quota: None,
+            turn: None,
+        }
+    }
+}
+
+impl<C: Clone, N: Clone, K, D, P: Penalty, T: Clone> Front<Rules<C, N, K, D, P, T>> {
+    /// Makes a call by `start`.
+    #[inline]
+    pub(crate) fn make<F>(
+        &self,
+        call: RateLimitCall<P>,
+        quota: Option<QuotaStatus>,
+        start: impl FnOnce() -> F,
+    ) -> Called<F, C, N, P, T> {
+        let (classify, finish) = self.of_answers(quota);
+        Tracked::new(call, classify, finish, start)
+    }
+
+    /// Returns what is needed once the request is gone.
+    #[inline]
+    pub(crate) fn of_answers(&self, quota: Option<QuotaStatus>) -> (C, Noting<N, T>) {
+        let rules = &self.rules;
+        let finish = Noting::new(rules.finish.clone(), rules.notes.clone(), quota);
+        (rules.classify.clone(), finish)
+    }
+}
+
+/// Returns how long a call can wait: until its deadline.
+fn patience(now: Instant) -> Duration {
+    let deadline = Context::with(|context| context.and_then(|context| context.deadline));
+    deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now))
+}

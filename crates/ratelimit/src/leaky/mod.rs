@@ -1,0 +1,10 @@
+//! A leaky bucket: calls start at an even pace, and those that come early wait for their turn.
+
+#[cfg(all(test, watertight_loom))]
+mod loom;
+mod setting;
+mod turns;
+
+pub use setting::LeakyBucket;
+
+pub(crate) use turns::{Turn, Turns};

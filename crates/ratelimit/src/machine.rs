@@ -1,0 +1,166 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+use watertight_core::Key;
+
+use crate::algorithm::AnyAlgorithm;
+use crate::config::AnyConfig;
+use crate::decision::Meter;
+use crate::leaky::{Turn, Turns};
+use crate::tables::Tables;
+use crate::token_bucket::TokenBucket;
+use crate::window::{Room, Window};
+use crate::{Decision, Quota, Quotas};
+
+/// The machine of whichever algorithm it is.
+#[derive(Debug)]
+pub(crate) enum Machine {
+    TokenBucket(TokenBucket<Tables>),
+    SlidingWindow(Window<Tables>),
+    LeakyBucket(Turns<Tables>),
+}
+
+/// What a machine is made for besides its quotas.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Plant {
+    algorithm: AnyAlgorithm,
+    room: Room,
+}
+
+impl Plant {
+    pub(crate) const fn new(config: &AnyConfig) -> Self {
+        Self {
+            algorithm: config.algorithm,
+            room: Room {
+                max_keys: config.max_keys,
+                when_full: config.when_full,
+            },
+        }
+    }
+
+    /// Returns the one that counts all calls together.
+    pub(crate) const fn of_total(self) -> Self {
+        Self {
+            algorithm: AnyAlgorithm::TokenBucket(crate::TokenBucket {}),
+            ..self
+        }
+    }
+
+    fn tables(&self, quotas: &Quotas) -> Tables {
+        Tables::new(quotas.as_slice().len(), self.room)
+    }
+}
+
+macro_rules! each {
+    ($machine:expr, $name:ident => $ask:expr) => {
+        match $machine {
+            Machine::TokenBucket($name) => $ask,
+            Machine::SlidingWindow($name) => $ask,
+            Machine::LeakyBucket($name) => $ask,
+        }
+    };
+}
+
+impl Machine {
+    /// Makes the machine of valid quotas.
+    pub(crate) fn new(plant: &Plant, quotas: &Quotas, now: Instant) -> Self {
+        let tables = plant.tables(quotas);
+        match plant.algorithm {
+            AnyAlgorithm::TokenBucket(_) => {
+                Self::TokenBucket(TokenBucket::new(quotas, tables, now))
+            }
+            AnyAlgorithm::SlidingWindow(setting) => {
+                Self::SlidingWindow(Window::new(setting, quotas, tables, plant.room, now))
+            }
+            AnyAlgorithm::LeakyBucket(setting) => {
+                Self::LeakyBucket(Turns::new(&setting, first(quotas), tables, now))
+            }
+        }
+    }
+
+    /// Makes the machine of other quotas, which take the place of these at `now`.
+    pub(crate) fn followed_by(&self, plant: &Plant, quotas: &Quotas, now: Instant) -> Self {
+        let tables = plant.tables(quotas);
+        match (self, plant.algorithm) {
+            (Self::TokenBucket(before), AnyAlgorithm::TokenBucket(_)) => {
+                Self::TokenBucket(before.followed_by(quotas, tables, now))
+            }
+            (Self::SlidingWindow(before), AnyAlgorithm::SlidingWindow(setting)) => {
+                let next = before.followed_by(setting, quotas, tables, plant.room, now);
+                Self::SlidingWindow(next)
+            }
+            (Self::LeakyBucket(before), AnyAlgorithm::LeakyBucket(setting)) => {
+                let quota = first(quotas);
+                Self::LeakyBucket(before.followed_by(&setting, quota, tables, now))
+            }
+            _ => Self::new(plant, quotas, now),
+        }
+    }
+
+    /// Takes what a call costs, now or with a turn for which it waits no longer than `patience`.
+    #[inline]
+    pub(crate) fn arrive(
+        &self,
+        key: Option<Key>,
+        cost: u64,
+        now: Instant,
+        patience: impl FnOnce() -> Duration,
+    ) -> (Decision, Option<Turn>) {
+        let Self::LeakyBucket(turns) = self else {
+            return (self.take(key, cost, now), None);
+        };
+        match turns.book(key, cost, now, patience()) {
+            Ok((turn, status)) => (Decision::admitted(status), Some(turn)),
+            Err(refused) => (refused, None),
+        }
+    }
+
+    /// Gives back what a call has taken that is not made: its turn, if no later one depends on it.
+    pub(crate) fn leave(&self, key: Option<Key>, cost: u64, turn: Option<&Turn>, now: Instant) {
+        match (self, turn) {
+            (Self::LeakyBucket(turns), Some(turn)) => {
+                turns.give_turn_back(key, turn, now);
+            }
+            _ => self.give_back(key, cost, now),
+        }
+    }
+
+    /// Returns how many keys there are of which something is known. `None` if there are no keys.
+    pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
+        each!(self, machine => machine.keys(now))
+    }
+
+    /// Returns how many keys were forgotten for want of room. `None` if there are no keys.
+    pub(crate) fn evicted(&self) -> Option<u64> {
+        each!(self, machine => machine.evicted())
+    }
+}
+
+impl Meter for Machine {
+    #[inline]
+    fn take(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
+        each!(self, machine => machine.take(key, cost, now))
+    }
+
+    fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
+        each!(self, machine => machine.take_up_to(key, most, now))
+    }
+
+    fn peek(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
+        each!(self, machine => machine.peek(key, cost, now))
+    }
+
+    fn give_back(&self, key: Option<Key>, cost: u64, now: Instant) {
+        each!(self, machine => machine.give_back(key, cost, now));
+    }
+
+    fn charge(&self, key: Option<Key>, cost: u64, now: Instant) {
+        each!(self, machine => machine.charge(key, cost, now));
+    }
+}
+
+/// Returns the one quota of a pace.
+fn first(quotas: &Quotas) -> &Quota {
+    // A config is checked before a machine is made of it.
+    quotas.as_slice().first().expect("there is a quota")
+}

@@ -1,0 +1,120 @@
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+use watertight_core::{Mode, Name, Stripes};
+use watertight_metrics::{Instance, InstanceSnapshot, Registry};
+
+use crate::algorithm::Algorithm;
+use crate::config::AnyConfig;
+use crate::counts::Counts;
+use crate::limits::{Ask, Limits};
+use crate::way::{Core, Way};
+use crate::{LeakyBucket, RateLimitSnapshot};
+
+/// What all services of one layer share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) core: Arc<Core>,
+    pub(crate) stripes: Stripes<Way>,
+    /// The settings in force. It guards the changes of the limits: one at a time.
+    config: Mutex<AnyConfig>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        kind: &'static str,
+        name: Name,
+        config: AnyConfig,
+        registry: &Registry,
+    ) -> Arc<Self> {
+        let reporter = registry.reporter(kind, name);
+        let counts = Counts::new(kind, name, reporter.clone());
+        let limits = Limits::new(name, &config, None, Instant::now());
+        let core = Arc::new(Core::new(config.mode, limits, counts, reporter));
+        let shared = Arc::new(Self {
+            stripes: Stripes::new(|_| Way(Arc::clone(&core))),
+            core,
+            config: Mutex::new(config),
+        });
+        registry.register(&shared);
+        shared
+    }
+
+    pub(crate) fn name(&self) -> Name {
+        self.core.counts.name()
+    }
+
+    pub(crate) fn set_mode(&self, mode: Mode) {
+        {
+            let mut config = self.config();
+            config.mode = mode;
+            self.core.set_mode(mode);
+        }
+        self.core.reporter.mode_changed(mode);
+    }
+
+    /// Puts a valid config in force.
+    pub(crate) fn reconfigure(&self, config: AnyConfig) {
+        {
+            let mut current = self.config();
+            let before = self.core.limits.load_full();
+            let limits = Limits::new(self.name(), &config, Some(&before), Instant::now());
+            self.core.limits.store(Arc::new(limits));
+            self.core.set_mode(config.mode);
+            *current = config;
+        }
+        self.core.reporter.config_changed();
+    }
+
+    /// Returns a look at the limit of who would ask so.
+    pub(crate) fn look(&self, ask: Ask) -> RateLimitSnapshot {
+        let (limits, now) = (self.core.limits.load(), Instant::now());
+        RateLimitSnapshot {
+            mode: self.core.mode(),
+            status: limits.own(ask, now),
+            total: limits.total(now),
+            keys: limits.keys(now),
+            keys_evicted: limits.evicted(),
+            in_flight: self.stripes.held(),
+            queued: self.core.counts.waiting(),
+            queue_wait: self.core.counts.queue_wait(now),
+        }
+    }
+
+    fn config(&self) -> MutexGuard<'_, AnyConfig> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Instance for Shared {
+    fn kind(&self) -> &'static str {
+        self.core.counts.kind()
+    }
+
+    fn name(&self) -> Name {
+        self.name()
+    }
+
+    fn snapshot(&self) -> InstanceSnapshot {
+        let look = self.look(Ask::ALL);
+        let mut snapshot = self.core.counts.snapshot();
+        snapshot.mode = look.mode;
+        snapshot.in_flight = Some(look.in_flight as u64);
+        let is_pace = self.kind() == LeakyBucket::KIND;
+        snapshot.queue_depth = is_pace.then_some(look.queued as u64);
+        snapshot.utilization = look.utilization();
+        snapshot.queue_wait = look.queue_wait;
+        snapshot.keys = look.keys.map(|keys| keys as u64);
+        snapshot.keys_evicted = look.keys_evicted;
+        snapshot.config = self.config().describe();
+        snapshot
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let mut last = self.core.counts.snapshot();
+        last.keys_evicted = self.core.limits.load().evicted();
+        self.core.counts.retire(last);
+    }
+}

@@ -1,0 +1,41 @@
+use watertight_core::Mode;
+use watertight_metrics::LatencySnapshot;
+
+use crate::Status;
+
+/// A look at a rate limit.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct RateLimitSnapshot {
+    /// Whether it refuses calls, or only counts.
+    pub mode: Mode,
+    /// How it stands for the key that is looked at, or else for calls without one.
+    pub status: Status,
+    /// How the [`total`](crate::RateLimitConfig::total) stands.
+    pub total: Option<Status>,
+    /// How many keys have something to get back: of a large table, an estimate. `None` if no key
+    /// has ever come.
+    pub keys: Option<usize>,
+    /// How many keys had to go before they had got it back.
+    pub keys_evicted: Option<u64>,
+    /// How many calls have passed and not ended.
+    pub in_flight: usize,
+    /// How many of them wait for their turns.
+    pub queued: usize,
+    /// How long calls wait of late, of those that have to. `None` if none ever had to.
+    pub queue_wait: Option<LatencySnapshot>,
+}
+
+impl RateLimitSnapshot {
+    /// Returns the share of the limit that has been taken. Where there are keys it is that of the
+    /// total, if there is one.
+    #[must_use]
+    pub fn utilization(&self) -> Option<f64> {
+        let status = match self.keys {
+            Some(_) => self.total?,
+            None => self.total.unwrap_or(self.status),
+        };
+        let taken = status.limit.saturating_sub(status.remaining);
+        Some(taken as f64 / status.limit.max(1) as f64)
+    }
+}

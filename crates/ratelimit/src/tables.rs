@@ -1,0 +1,74 @@
+use std::sync::{Arc, OnceLock};
+
+use watertight_core::Key;
+
+use crate::table::Table;
+use crate::window::Room;
+use crate::words::{Direct, Unchanged, Words};
+
+/// The words of each key, in a table for each quota, and those of the calls without a key. Clones
+/// are the same words.
+#[derive(Clone, Debug)]
+pub(crate) struct Tables {
+    alone: Direct,
+    /// Made with the first key.
+    tables: Arc<[OnceLock<Table>]>,
+    room: Room,
+}
+
+impl Tables {
+    /// Makes the words of so many quotas.
+    pub(crate) fn new(quotas: usize, room: Room) -> Self {
+        Self {
+            alone: Direct::new(quotas),
+            tables: (0..quotas).map(|_| OnceLock::new()).collect(),
+            room,
+        }
+    }
+
+    /// Returns how many keys the table of the `index`th quota holds, by what their words are
+    /// `worth`. `None` if there are no keys.
+    pub(crate) fn len(&self, index: usize, worth: impl Fn(u64) -> u64) -> Option<usize> {
+        Some(self.tables.get(index)?.get()?.len(worth))
+    }
+
+    /// Returns how many keys have been forgotten that something was lost with. `None` if there are
+    /// no keys.
+    pub(crate) fn evicted(&self) -> Option<u64> {
+        let tables = self.tables.iter().filter_map(OnceLock::get);
+        tables.map(Table::evicted).reduce(|sum, more| sum + more)
+    }
+}
+
+impl Words for Tables {
+    fn word(&self, key: Option<Key>, index: usize) -> u64 {
+        let Some(key) = key else {
+            return self.alone.word(None, index);
+        };
+        self.tables[index].get().map_or(0, |table| table.get(key))
+    }
+
+    #[inline]
+    fn update(
+        &self,
+        key: Option<Key>,
+        index: usize,
+        fresh: u64,
+        worth: impl Fn(u64) -> u64,
+        mut change: impl FnMut(u64) -> Option<u64>,
+    ) -> Result<u64, Unchanged> {
+        let Some(key) = key else {
+            return self.alone.update(None, index, fresh, worth, change);
+        };
+        let table = self.tables[index].get_or_init(|| Table::new(self.room.max_keys));
+        let updated = table.update(key, self.room.when_full, worth, |kept| {
+            let word = if kept == 0 { fresh } else { kept };
+            change(word).ok_or(word)
+        });
+        match updated {
+            Ok(Ok(word)) => Ok(word),
+            Ok(Err(word)) => Err(Unchanged::Word(word)),
+            Err(_) => Err(Unchanged::NoRoom),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::time::Instant;
+use watertight_core::{BoxError, Mode, Padded, Reason, Rejection};
+use watertight_metrics::Reporter;
+
+use crate::counts::Counts;
+use crate::limits::{Limits, Verdict};
+
+/// A call's way to the limits: the stripe of the thread that made it.
+pub(crate) type Held = Arc<Padded<Way>>;
+
+/// Leads to the limits. Who holds a way is a call.
+#[derive(Debug)]
+pub(crate) struct Way(pub(crate) Arc<Core>);
+
+/// What calls need of what they share.
+#[derive(Debug)]
+pub(crate) struct Core {
+    mode: AtomicU8,
+    pub(crate) limits: ArcSwap<Limits>,
+    pub(crate) counts: Counts,
+    pub(crate) reporter: Reporter,
+}
+
+impl Core {
+    pub(crate) fn new(mode: Mode, limits: Limits, counts: Counts, reporter: Reporter) -> Self {
+        Self {
+            mode: AtomicU8::new(mode as u8),
+            limits: ArcSwap::from_pointee(limits),
+            counts,
+            reporter,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn mode(&self) -> Mode {
+        const SHADOW: u8 = Mode::Shadow as u8;
+        const OFF: u8 = Mode::Off as u8;
+
+        match self.mode.load(Ordering::Relaxed) {
+            SHADOW => Mode::Shadow,
+            OFF => Mode::Off,
+            _ => Mode::Enforce,
+        }
+    }
+
+    pub(crate) fn set_mode(&self, mode: Mode) {
+        self.mode.store(mode as u8, Ordering::Relaxed);
+    }
+
+    /// Counts a call that the limits refuse, and makes the error of it.
+    #[cold]
+    pub(crate) fn refuse(&self, verdict: &Verdict) -> BoxError {
+        let rejection = self.rejection(Reason::RateLimited);
+        let rejection = rejection.with_quota(verdict.quota());
+        match verdict.decision.retry_after {
+            Some(after) => rejection.with_retry_after(after).into(),
+            None => rejection.into(),
+        }
+    }
+
+    /// Counts a call whose turn would begin after its deadline, and makes the error of it.
+    #[cold]
+    pub(crate) fn refuse_too_late(&self, verdict: &Verdict) -> BoxError {
+        let rejection = self.rejection(Reason::DeadlineExceeded);
+        rejection.with_quota(verdict.quota()).into()
+    }
+
+    /// Counts a call for which there is no key, and makes the error of it.
+    #[cold]
+    pub(crate) fn refuse_without_key(&self) -> BoxError {
+        self.rejection(Reason::KeyMissing).into()
+    }
+
+    /// Counts a call that passes only because nothing is refused.
+    #[cold]
+    pub(crate) fn refuse_in_shadow(&self, reason: Reason) {
+        self.count_refusal(reason, Mode::Shadow);
+    }
+
+    fn rejection(&self, reason: Reason) -> Rejection {
+        self.count_refusal(reason, Mode::Enforce);
+        Rejection::new(reason, self.counts.name())
+    }
+
+    fn count_refusal(&self, reason: Reason, mode: Mode) {
+        self.counts.refused(reason, mode);
+        self.reporter.refused(reason, mode, Instant::now);
+    }
+}

@@ -1,0 +1,75 @@
+//! What a call costs.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use allocation_counter::measure;
+use tower::{BoxError, Layer, Service};
+use watertight_core::Key;
+use watertight_ratelimit::{Quota, RateLimitBuilder, TokenBucket};
+
+use crate::stage::{Echo, bucket};
+
+fn builder(tokens: u64) -> RateLimitBuilder<TokenBucket> {
+    bucket(Quota::per_hour(tokens))
+}
+
+/// Returns how often so many calls allocate, after one of each key.
+fn allocations<S: Service<u64, Error = BoxError>>(mut service: S, passes: bool) -> u64 {
+    let mut call = |number| {
+        let mut future = pin!(service.call(number));
+        let polled = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(answer) = polled else {
+            panic!("the call waits");
+        };
+        assert_eq!(answer.is_ok(), passes);
+    };
+    (0..100).for_each(&mut call);
+    measure(|| (0..100).for_each(call)).count_total
+}
+
+#[test]
+fn a_call_that_passes_allocates_nothing() {
+    let plain = builder(1_000).and(Quota::per_day(2_000)).cost(|_: &u64| 2);
+    assert_eq!(allocations(plain.build().layer(Echo), true), 0);
+    let keyed = builder(10).key(|number: &u64| Key::of(*number));
+    let keyed = keyed.total(Quota::per_hour(1_000)).penalty(|_| 1);
+    assert_eq!(allocations(keyed.build().layer(Echo), true), 0);
+    let planned = builder(1).plan("pro", Quota::per_hour(1_000));
+    let planned = planned.plan_by(|_: &u64| Some("pro"));
+    assert_eq!(allocations(planned.build().layer(Echo), true), 0);
+}
+
+#[test]
+fn a_key_that_is_new_allocates_nothing() {
+    let mut api = builder(10)
+        .key(|number: &u64| Key::of(*number))
+        .build()
+        .layer(Echo);
+    drop(api.call(0));
+
+    let info = measure(|| {
+        for number in 1..1_000 {
+            drop(api.call(number));
+        }
+    });
+
+    assert_eq!(info.count_total, 0);
+}
+
+#[test]
+fn a_refusal_allocates_once() {
+    let mut api = builder(1).build().layer(Echo);
+    drop(Service::<u64>::call(&mut api, 0));
+    let refused = |number: u64| {
+        let mut future = pin!(api.call(number));
+        let polled = future
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Err(_))));
+    };
+
+    assert_eq!(measure(|| (0..100).for_each(refused)).count_total, 100);
+}

@@ -1,0 +1,131 @@
+//! A look at, and a hand on, a live limit.
+
+use tokio::time::advance;
+use tower::Layer;
+use watertight_core::Key;
+use watertight_metrics::Registry;
+use watertight_ratelimit::{
+    Quota, SlidingWindowHandle, SlidingWindowLayer, TokenBucketConfig, TokenBucketHandle,
+};
+
+use crate::stage::{Echo, SECOND, answered, bucket, counted};
+
+#[tokio::test(start_paused = true)]
+async fn takes_looks_and_gives_back() {
+    let handle = bucket(Quota::per_second(10)).build().handle();
+
+    assert!(handle.take(4).admitted);
+    assert!(!handle.peek(7).admitted);
+    assert_eq!(handle.at_most(8), 6);
+    assert_eq!(handle.at_most(8), 0);
+    handle.refund(5);
+    assert_eq!(handle.peek(1).status.remaining, 5);
+    handle.penalize(7);
+    assert_eq!(handle.peek(1).retry_after, Some(3 * SECOND / 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn takes_no_more_of_a_key_than_the_total_has() {
+    let layer = bucket(Quota::per_second(10)).total(Quota::per_second(4));
+    let handle = layer.build().handle();
+    let acme = handle.key(Key::of("acme"));
+
+    assert_eq!(acme.at_most(8), 4);
+    assert_eq!(acme.snapshot().total.unwrap().remaining, 0);
+    acme.refund(4);
+
+    assert_eq!(acme.at_most(10), 4);
+    let of_others = handle.key(Key::of("globex")).peek(0).status;
+    assert_eq!(of_others.remaining, 0, "the total is the tighter one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_found_by_kind_and_name() {
+    let registry = Registry::new();
+    let quota = Quota::per_second(10);
+    let bucket = bucket(quota).registry(&registry).build();
+    let window = SlidingWindowLayer::builder("api", quota)
+        .registry(&registry)
+        .build();
+
+    let found: TokenBucketHandle = registry.find("api").unwrap();
+    assert!(found.take(3).admitted);
+    let other: SlidingWindowHandle = registry.find("api").unwrap();
+    assert!(other.take(1).admitted);
+
+    assert_eq!(bucket.handle().peek(0).status.remaining, 7);
+    assert_eq!(window.handle().peek(0).status.remaining, 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_changes_while_what_was_taken_stays_taken() {
+    let layer = bucket(Quota::per_second(10))
+        .key(|tenant: &&str| Key::of(*tenant))
+        .build();
+    let mut api = layer.layer(Echo);
+    answered(&mut api, "acme", 8);
+
+    let config = TokenBucketConfig::new(Quota::per_second(20));
+    layer.handle().reconfigure(config).unwrap();
+
+    assert_eq!(answered(&mut api, "acme", 100), 12);
+    assert_eq!(answered(&mut api, "globex", 100), 20);
+    advance(SECOND / 2).await;
+    assert_eq!(answered(&mut api, "acme", 100), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_config_is_refused_and_the_old_one_stays() {
+    let layer = bucket(Quota::per_second(10)).build();
+    let config = TokenBucketConfig::new(Quota::per_second(0));
+
+    let error = layer.handle().reconfigure(config).unwrap_err();
+
+    assert_eq!(error.field(), "quota.tokens");
+    assert_eq!(layer.handle().snapshot().status.limit, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn plans_come_and_go_while_calls_are_made() {
+    let layer = bucket(Quota::per_second(2)).plan("pro", Quota::per_second(10));
+    let layer = layer.plan_by(|plan: &&'static str| Some(*plan)).build();
+    let mut api = layer.layer(Echo);
+    let config = TokenBucketConfig::new(Quota::per_second(2));
+    assert_eq!(answered(&mut api, "pro", 6), 6);
+
+    layer.handle().reconfigure(config.clone()).unwrap();
+    assert_eq!(answered(&mut api, "pro", 6), 2, "like calls without a plan");
+
+    let mut with_plans = config;
+    for (name, tokens) in [("free", 1), ("pro", 10)] {
+        let quotas = Quota::per_second(tokens).into();
+        with_plans.plans.insert(name.into(), quotas);
+    }
+    layer.handle().reconfigure(with_plans).unwrap();
+    assert_eq!(answered(&mut api, "free", 6), 1);
+    assert_eq!(answered(&mut api, "pro", 20), 10, "it is a new plan");
+    assert_eq!(
+        layer.handle().peek(0).status.remaining,
+        0,
+        "what is unchanged stays"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_shows_what_there_is() {
+    let registry = Registry::new();
+    let layer = bucket(Quota::per_second(10)).registry(&registry).build();
+    let mut api = layer.layer(Echo);
+    answered(&mut api, "get", 5);
+
+    let snapshot = counted(&registry);
+
+    assert_eq!(
+        (snapshot.kind, snapshot.name.as_str()),
+        ("token_bucket", "api")
+    );
+    assert_eq!(snapshot.utilization, Some(0.5));
+    assert_eq!((snapshot.in_flight, snapshot.keys), (Some(0), None));
+    assert_eq!(snapshot.calls.success, 5);
+    assert_eq!(snapshot.config["max_keys"], "65536");
+}

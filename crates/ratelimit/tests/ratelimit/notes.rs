@@ -1,0 +1,47 @@
+//! What answers say of the limit.
+
+use tower::Layer;
+use watertight_core::{Note, QuotaStatus, SetNotes};
+use watertight_ratelimit::{Quota, RateLimitBuilder, TokenBucket};
+
+use crate::stage::{Echo, MS, SECOND, bucket, call};
+
+/// Writes on an answer what is noted.
+#[derive(Clone, Copy, Debug)]
+struct Written;
+
+type Answer = Option<(&'static str, QuotaStatus)>;
+
+impl Note<Answer, QuotaStatus> for Written {
+    fn note(&self, answer: &mut Answer, quota: QuotaStatus) {
+        *answer = Some((quota.policy.as_str(), quota));
+    }
+}
+
+fn noted(builder: RateLimitBuilder<TokenBucket>) -> Answer {
+    let mut api = builder.set_notes(Written).build().layer(Echo);
+    call(&mut api, None::<(&str, QuotaStatus)>).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_says_how_much_is_left() {
+    let (policy, quota) = noted(bucket(Quota::per_second(10))).unwrap();
+
+    assert_eq!(policy, "api");
+    assert_eq!((quota.limit, quota.remaining), (10, 9));
+    assert_eq!((quota.reset, quota.window), (100 * MS, SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_quotas_it_says_the_one_that_has_least_left() {
+    let builder = bucket(Quota::per_second(10)).and(Quota::per_hour(5));
+    assert_eq!(noted(builder).unwrap().0, "api/2");
+
+    let builder = bucket(Quota::per_second(10)).total(Quota::per_second(3));
+    assert_eq!(noted(builder).unwrap().0, "api/total");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_said_where_that_is_set() {
+    assert_eq!(noted(bucket(Quota::per_second(10)).announce(false)), None);
+}

@@ -1,0 +1,256 @@
+//! Calls that wait for their turns.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, advance};
+use tokio_test::task::{Spawn, spawn};
+use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
+use tower::{BoxError, Layer, Service};
+use tower_test::mock;
+use watertight_core::{Context, Key, Mode, Reason, Rejection};
+use watertight_metrics::Registry;
+use watertight_ratelimit::{
+    LeakyBucket, LeakyBucketConfig, LeakyBucketLayer, Quota, RateLimitBuilder,
+};
+
+use crate::stage::{Echo, MS, SECOND, answered, call, counted, refusal};
+
+/// Ten a second: a turn every 100 ms.
+fn leaky() -> RateLimitBuilder<LeakyBucket> {
+    LeakyBucketLayer::builder("api", Quota::per_second(10)).registry(&Registry::new())
+}
+
+/// Makes a call that has to wait.
+fn wait<S>(api: &mut S, request: &'static str) -> Spawn<S::Future>
+where
+    S: Service<&'static str, Response = &'static str, Error = BoxError>,
+{
+    let mut call = spawn(api.call(request));
+    assert_pending!(call.poll(), "{request} did not wait");
+    call
+}
+
+/// Lets time pass by milliseconds until a call is answered, and returns how many those were.
+async fn answered_after<F, T>(call: &mut Spawn<F>) -> u32
+where
+    F: Future<Output = Result<T, BoxError>>,
+    T: std::fmt::Debug,
+{
+    for passed in 0..10_000 {
+        if call.poll().is_ready() {
+            return passed;
+        }
+        advance(MS).await;
+    }
+    panic!("it is not answered in ten seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_start_at_an_even_pace_in_their_order() {
+    let mut api = leaky().queue(5).build().layer(Echo);
+
+    call(&mut api, "first").unwrap();
+    let mut second = wait(&mut api, "second");
+    let mut third = wait(&mut api, "third");
+
+    assert_eq!(answered_after(&mut second).await, 100);
+    assert_pending!(third.poll());
+    assert_eq!(answered_after(&mut third).await, 100);
+    advance(50 * MS).await;
+    let mut fourth = wait(&mut api, "fourth");
+    assert_eq!(answered_after(&mut fourth).await, 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_the_queue_a_call_is_refused_at_once() {
+    let mut api = leaky().queue(2).build().layer(Echo);
+    call(&mut api, "first").unwrap();
+    let _waiting = [wait(&mut api, "second"), wait(&mut api, "third")];
+
+    let rejection = refusal(&mut api, "fourth");
+
+    assert_eq!(rejection.retry_after(), Some(100 * MS));
+    assert_eq!(rejection.quota().unwrap().remaining, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_turn_is_too_far_off_is_refused_at_once() {
+    let mut api = leaky().queue(100).max_wait(150 * MS).build().layer(Echo);
+    call(&mut api, "first").unwrap();
+    let _waiting = wait(&mut api, "second");
+
+    assert_eq!(refusal(&mut api, "third").retry_after(), Some(50 * MS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_turn_comes_after_its_deadline_is_refused_when_it_comes() {
+    let mut api = leaky().queue(100).build().layer(Echo);
+    call(&mut api, "first").unwrap();
+    let within = |time: Duration| Context {
+        deadline: Some(Instant::now() + time),
+        ..Context::default()
+    };
+
+    let mut late = spawn(within(99 * MS).enter(|| api.call("late")));
+    let mut in_time = spawn(within(100 * MS).enter(|| api.call("in time")));
+
+    let error = assert_ready_err!(late.poll());
+    let rejection = Rejection::find(&*error).unwrap();
+    assert_eq!(rejection.reason(), Reason::DeadlineExceeded);
+    assert_eq!(rejection.retry_after(), None);
+    assert_eq!(answered_after(&mut in_time).await, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_pause_as_much_as_the_slack_starts_at_once() {
+    let mut api = leaky().slack(3).build().layer(Echo);
+
+    assert_eq!(answered(&mut api, "get", 10), 4);
+    advance(100 * MS).await;
+    assert_eq!(answered(&mut api, "get", 10), 1);
+    advance(60 * SECOND).await;
+    assert_eq!(answered(&mut api, "get", 10), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_turn_of_a_call_that_goes_away_is_given_back_if_no_later_one_depends_on_it() {
+    let registry = Registry::new();
+    let layer = leaky()
+        .queue(5)
+        .total(Quota::per_second(100))
+        .registry(&registry)
+        .build();
+    let mut api = layer.layer(Echo);
+    call(&mut api, "first").unwrap();
+    let second = wait(&mut api, "second");
+    let third = wait(&mut api, "third");
+
+    drop(third);
+    let mut fourth = wait(&mut api, "fourth");
+    drop(second);
+    let mut fifth = wait(&mut api, "fifth");
+
+    let snapshot = layer.handle().snapshot();
+    assert_eq!((snapshot.queued, snapshot.in_flight), (2, 2));
+    assert_eq!(snapshot.total.unwrap().remaining, 97);
+    assert_eq!(counted(&registry).calls.cancelled, 2);
+    assert_eq!(answered_after(&mut fourth).await, 200);
+    assert_eq!(answered_after(&mut fifth).await, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_that_the_total_refuses_is_given_back() {
+    let layer = leaky().queue(5).total(Quota::per_hour(2)).build();
+    let mut api = layer.layer(Echo);
+    call(&mut api, "first").unwrap();
+    let mut second = wait(&mut api, "second");
+
+    let rejection = refusal(&mut api, "third");
+
+    assert_eq!(rejection.quota().unwrap().policy.as_str(), "api/total");
+    assert_eq!(answered_after(&mut second).await, 100);
+    assert_eq!(layer.handle().snapshot().status.reset, 100 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waits_leaves_the_ready_instance_to_the_next_one() {
+    let (mock, mut backend) = mock::pair::<&'static str, &'static str>();
+    let mut api = leaky().queue(5).slack(1).build().layer(mock);
+    backend.allow(3);
+    for _ in 0..2 {
+        assert_ready_ok!(spawn(()).enter(|cx, _| api.poll_ready(cx)));
+        drop(spawn(api.call("at once")));
+    }
+    assert_ready_ok!(spawn(()).enter(|cx, _| api.poll_ready(cx)));
+
+    let mut waiting = wait(&mut api, "waits");
+    backend.allow(0);
+    assert_ready_ok!(spawn(()).enter(|cx, _| api.poll_ready(cx)));
+    advance(100 * MS).await;
+    // The clone is driven to readiness only now.
+    assert_pending!(waiting.poll());
+    backend.allow(1);
+    assert!(waiting.is_woken());
+    assert_pending!(waiting.poll());
+
+    let mut requests = Vec::new();
+    while let std::task::Poll::Ready(Some((request, reply))) =
+        spawn(()).enter(|_, _| backend.poll_request())
+    {
+        requests.push(request);
+        reply.send_response("done");
+    }
+    assert_eq!(requests, ["at once", "at once", "waits"]);
+    assert_eq!(assert_ready_ok!(waiting.poll()), "done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_wait_for_turns_of_their_own() {
+    let layer = leaky()
+        .queue(5)
+        .key(|tenant: &&str| Key::of(*tenant))
+        .build();
+    let mut api = layer.layer(Echo);
+
+    call(&mut api, "acme").unwrap();
+    let mut acme = wait(&mut api, "acme");
+    call(&mut api, "globex").unwrap();
+    let mut globex = wait(&mut api, "globex");
+
+    assert_eq!(answered_after(&mut acme).await, 100);
+    assert_eq!(assert_ready_ok!(globex.poll()), "globex");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_shadow_nothing_waits_and_all_that_would_have_is_counted() {
+    let registry = Registry::new();
+    let layer = leaky()
+        .queue(2)
+        .mode(Mode::Shadow)
+        .registry(&registry)
+        .build();
+    let mut api = layer.layer(Echo);
+
+    assert_eq!(answered(&mut api, "get", 5), 5);
+
+    let counted = counted(&registry);
+    let shadow = counted
+        .rejections
+        .iter()
+        .filter(|it| it.mode == Mode::Shadow);
+    assert_eq!(shadow.map(|it| it.count).sum::<u64>(), 4);
+    assert_eq!((counted.calls.success, counted.queue_depth), (1, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_shows_how_many_wait_and_for_how_long() {
+    let registry = Registry::new();
+    let mut api = leaky().queue(5).registry(&registry).build().layer(Echo);
+    call(&mut api, "first").unwrap();
+    let mut second = wait(&mut api, "second");
+    let mut third = wait(&mut api, "third");
+
+    assert_eq!(counted(&registry).queue_depth, Some(2));
+    advance(100 * MS).await;
+    assert_ready_ok!(second.poll());
+    assert_pending!(third.poll());
+
+    let snapshot = counted(&registry);
+    assert_eq!(snapshot.queue_depth, Some(1));
+    let median = snapshot.queue_wait.unwrap().p50.unwrap();
+    assert!(median.abs_diff(100 * MS) < 5 * MS, "{median:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_stays_as_it_was_booked_when_the_pace_changes() {
+    let layer = leaky().queue(5).build();
+    let mut api = layer.layer(Echo);
+    call(&mut api, "first").unwrap();
+    let mut second = wait(&mut api, "second");
+
+    let mut config = LeakyBucketConfig::new(Quota::per_second(1));
+    config.algorithm.queue = 5;
+    layer.handle().reconfigure(config).unwrap();
+
+    assert_eq!(answered_after(&mut second).await, 100);
+}
