@@ -31,9 +31,8 @@ pub(crate) struct HedgeCall {
     budget: BudgetCall<Way>,
     /// When the first attempt began, in nanoseconds, or [`UNTIMED`].
     began: u64,
+    /// With what a closure has said, where one is asked.
     plan: Plan,
-    /// What the plan does not know: what a closure has said.
-    asked: Option<Duration>,
     /// Whether code of others runs for it now. If it is dropped then, that has panicked.
     pub(crate) inside: bool,
     ended: bool,
@@ -55,7 +54,6 @@ impl HedgeCall {
             budget: BudgetCall::new(way),
             began,
             plan,
-            asked: None,
             inside: false,
             ended: false,
         };
@@ -73,13 +71,13 @@ impl HedgeCall {
 
     /// After what time a hedge is sent, where that is known.
     pub(crate) fn delay(&self) -> Option<Duration> {
-        self.asked.or_else(|| self.plan.delay())
+        self.plan.delay()
     }
 
     /// Finds out after what time the first hedge is sent.
     pub(crate) fn ask(&mut self) -> Option<Duration> {
         if self.plan.is_asked() {
-            self.asked = self.way().delay();
+            self.plan = self.plan.with_delay(self.way().delay());
         }
         self.delay()
     }

@@ -45,7 +45,8 @@ impl Plan {
         Self(mode | how | hedges).with_delay(delay)
     }
 
-    fn with_delay(self, delay: Option<Duration>) -> Self {
+    /// Returns the plan with this delay.
+    pub(crate) fn with_delay(self, delay: Option<Duration>) -> Self {
         let delay = delay.map_or(NEVER, |delay| nanos(delay).min(NEVER));
         Self(self.0 & !(NEVER << DELAY_SHIFT) | delay << DELAY_SHIFT)
     }
