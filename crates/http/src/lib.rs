@@ -99,6 +99,7 @@ mod grpc_code;
 mod inbound;
 mod notes;
 mod protocol;
+mod quota;
 mod repeat;
 mod replay;
 mod respond;

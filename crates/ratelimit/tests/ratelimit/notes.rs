@@ -1,7 +1,9 @@
 //! What answers say of the limit.
 
-use tower::Layer;
+use http::{Request, Response};
+use tower::{BoxError, Layer, ServiceExt, service_fn};
 use watertight_core::{Note, QuotaStatus, SetNotes};
+use watertight_http::HttpExt;
 use watertight_ratelimit::{Quota, RateLimitBuilder, TokenBucket};
 
 use crate::stage::{Echo, MS, SECOND, bucket, call};
@@ -44,4 +46,17 @@ async fn of_several_quotas_it_says_the_one_that_has_least_left() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_said_where_that_is_set() {
     assert_eq!(noted(bucket(Quota::per_second(10)).announce(false)), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_http_an_answer_says_it_in_its_headers() {
+    let layer = bucket(Quota::per_second(5)).http().build();
+    let service = layer.layer(service_fn(|_: Request<()>| async {
+        Ok::<_, BoxError>(Response::new(()))
+    }));
+
+    let response = service.oneshot(Request::new(())).await.unwrap();
+
+    assert_eq!(response.headers()["ratelimit"], r#""api";r=4;t=1"#);
+    assert_eq!(response.headers()["ratelimit-policy"], r#""api";q=5;w=1"#);
 }
