@@ -79,6 +79,21 @@
 //! tonic want it. With [`only_rejections`](RespondLayer::only_rejections) other errors of the inner
 //! service pass as they are.
 //!
+//! # Keys
+//!
+//! Layers that tell clients apart take one of these by `key_by`, each for itself or with others
+//! ([`ClientKey`]):
+//!
+//! | by | tells apart |
+//! | --- | --- |
+//! | [`PeerKey`] | addresses, also behind [`TrustedProxies`] |
+//! | [`HeaderKey`] | what a gateway writes in a header |
+//! | [`ApiKey`] | the secrets that clients show |
+//! | [`PathKey`] | what is asked for, by templates such as `/users/{id}` |
+//!
+//! In a request that is malformed they find no key, and it is for the layer to say what becomes of
+//! that: a rate limit refuses it, if not told otherwise.
+//!
 //! # Context
 //!
 //! [`InboundLayer`] sets a [`Context`](watertight_core::Context) from what a request says, and
@@ -93,6 +108,7 @@
 mod attempt;
 mod body_end;
 mod classify;
+mod client_key;
 mod deadline;
 mod ext;
 mod grpc_code;
@@ -109,6 +125,9 @@ mod timed_body;
 
 pub use body_end::{AtBodyEnd, TrackedBody};
 pub use classify::{GrpcClassifier, HttpClassifier};
+pub use client_key::{
+    And, ApiKey, ClientKey, HeaderKey, Or, PathKey, Peer, PeerKey, TrustedProxies,
+};
 pub use deadline::HttpDeadlines;
 pub use ext::{Grpc, Http, HttpExt};
 pub use grpc_code::GrpcCode;

@@ -12,9 +12,10 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use tower::{Service, ServiceBuilder, service_fn};
-use watertight_core::{BoxError, Call, Finish, Outcome, Repeat};
+use watertight_core::{BoxError, Call, Finish, KeyBy, Outcome, Repeat};
 use watertight_http::{
-    AtBodyEnd, GrpcClassifier, HttpClassifier, HttpRepeat, InboundLayer, RespondLayer,
+    ApiKey, AtBodyEnd, ClientKey, GrpcClassifier, HeaderKey, HttpClassifier, HttpRepeat,
+    InboundLayer, PathKey, Peer, PeerKey, RespondLayer, TrustedProxies,
 };
 
 struct Uncounted;
@@ -132,5 +133,34 @@ fn a_call_that_comes_in_allocates_nothing() {
         }
     });
 
+    assert_eq!(info.count_total, 0);
+}
+
+#[test]
+fn to_tell_clients_apart_allocates_nothing() {
+    let request = Request::get("/users/7")
+        .header("x-forwarded-for", "spoofed, 2001:db8::1, 10.0.0.2:80")
+        .header(
+            "forwarded",
+            r#"for="[2001:db8::1]:80";host="a,b", for=10.0.0.2"#,
+        )
+        .header("authorization", "Bearer secret")
+        .header("x-tenant", "acme");
+    let mut request = request.body(()).unwrap();
+    let peer = "10.0.0.1:80".parse().unwrap();
+    request.extensions_mut().insert(Peer(peer));
+    let behind = |proxies| PeerKey::new().behind(proxies);
+    let plain = TrustedProxies::x_forwarded_for(["10.0.0.0/8"]).unwrap();
+    let forwarded = TrustedProxies::forwarded(["10.0.0.0/8"]).unwrap();
+    let key = behind(plain)
+        .and(behind(forwarded))
+        .and(PathKey::new(["/users", "/users/{id}"]).unwrap())
+        .and(HeaderKey::new(http::HeaderName::from_static("x-tenant")))
+        .and(ApiKey::x_api_key().or(ApiKey::bearer()));
+
+    let mut found = None;
+    let info = measure(|| found = key.key(&request));
+
+    assert!(found.is_some());
     assert_eq!(info.count_total, 0);
 }
