@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
 
 mod breaker;
+mod client_key;
 mod context;
 mod deadline;
 mod echo;
