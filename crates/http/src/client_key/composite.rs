@@ -111,6 +111,9 @@ mod tests {
         assert_ne!(of("a", "b"), of("a", "c"));
         assert_ne!(of("a", "b"), of("c", "b"));
         assert_ne!(of("a", "b"), of("b", "a"));
+        let twice = HeaderKey::new(TENANT).and(HeaderKey::new(TENANT));
+        let of = |tenant| twice.key(&request(&[("x-tenant", tenant)]));
+        assert_ne!(of("a"), of("b"));
         assert_eq!(key.key(&request(&[("x-tenant", "a")])), None);
         assert_eq!(key.key(&request(&[("x-user", "b")])), None);
     }

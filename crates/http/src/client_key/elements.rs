@@ -27,18 +27,13 @@ fn last_separator(list: &[u8], separator: u8) -> Option<usize> {
     let mut is_quoted = false;
     for (at, &byte) in list.iter().enumerate().rev() {
         if byte == b'"' {
-            // The first unescaped quote on the left of a closing one opens its string.
-            is_quoted = !is_quoted || is_escaped(list, at);
+            // A closing quote, one that is escaped in its string, or the one that opens it.
+            is_quoted = !is_quoted || list[..at].ends_with(b"\\");
         } else if byte == separator && !is_quoted {
             return Some(at);
         }
     }
     None
-}
-
-fn is_escaped(list: &[u8], at: usize) -> bool {
-    let before = list[..at].iter().rev();
-    before.take_while(|&&byte| byte == b'\\').count() % 2 == 1
 }
 
 /// Reads the parameter `for` of a forwarded element (RFC 7239, section 4). `None` is for an

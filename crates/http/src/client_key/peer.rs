@@ -106,10 +106,10 @@ impl PeerKey {
 
     /// Returns the address of the client, all of it: for logs, or to fuzz what reads headers.
     pub fn address<B>(&self, request: &Request<B>) -> Option<IpAddr> {
-        let peer = (self.peer)(request.extensions())?.ip().to_canonical();
+        let peer = (self.peer)(request.extensions())?.ip();
         match &self.proxies {
             Some(proxies) => proxies.client(peer, request.headers()),
-            None => Some(peer),
+            None => Some(peer.to_canonical()),
         }
     }
 
@@ -176,6 +176,19 @@ mod tests {
         assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
         assert_eq!(PeerKey::new().key(&Request::new(())), None);
+    }
+
+    #[test]
+    fn an_address_is_told_in_its_plain_form() {
+        let (plain, mapped) = ("192.0.2.1", "::ffff:192.0.2.1");
+        let by = PeerKey::new();
+
+        assert_eq!(by.address(&request(mapped)), plain.parse().ok());
+        assert_eq!(
+            by.address(&request("2001:db8::1")),
+            "2001:db8::1".parse().ok()
+        );
+        assert_eq!(Some(by.key_of(mapped.parse().unwrap())), key(plain));
     }
 
     #[test]
