@@ -10,9 +10,10 @@ use tower_resilience_adaptive::{AdaptiveLimiterLayer, Aimd, Vegas};
 use tower_resilience_bulkhead::BulkheadLayer;
 use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 use tower_resilience_hedge::HedgeLayer;
+use tower_resilience_ratelimiter::{RateLimiterConfigBuilder, RateLimiterLayer, WindowType};
 use tower_resilience_retry::{RetryBudget, RetryBudgetBuilder, RetryLayer};
 
-use crate::runtime;
+use crate::{Echo, runtime};
 
 /// Makes a breaker with its default settings: 50 % of a window of 100 calls.
 pub(crate) fn count_window() -> CircuitBreakerLayer {
@@ -67,6 +68,41 @@ pub(crate) fn aimd() -> AdaptiveLimiterLayer<Aimd> {
 pub(crate) fn vegas() -> AdaptiveLimiterLayer<Vegas> {
     let vegas = Vegas::builder().build();
     AdaptiveLimiterLayer::new(vegas.expect("the defaults are valid"))
+}
+
+/// Makes a window that lets all calls pass.
+pub(crate) fn window(window: WindowType) -> RateLimiterLayer {
+    // A log takes room for all calls that may come, as soon as it is made.
+    built(rate_limiter(2_000_000, Duration::from_millis(100)).window_type(window))
+}
+
+/// Makes a token bucket that lets all calls pass.
+pub(crate) fn token_bucket() -> RateLimiterLayer {
+    built(rate_limiter(2_000_000_000, Duration::from_secs(1)).burst_size(0))
+}
+
+/// Makes a token bucket that has nothing left.
+pub(crate) fn token_bucket_dry() -> RateLimiterLayer {
+    let layer = built(rate_limiter(1, Duration::from_secs(86_400)).burst_size(0));
+    let first = layer.layer(Echo::<false>).call(0);
+    runtime().block_on(first).expect("there is one");
+    layer
+}
+
+/// A call that finds nothing does not wait.
+fn rate_limiter(limit: usize, period: Duration) -> RateLimiterConfigBuilder {
+    let builder = RateLimiterLayer::builder().limit_for_period(limit);
+    builder
+        .refresh_period(period)
+        .timeout_duration(Duration::ZERO)
+}
+
+/// Makes a layer whose services share a limit, as those of the other layers do.
+fn built(builder: RateLimiterConfigBuilder) -> RateLimiterLayer {
+    let (layer, _) = builder
+        .build_with_handle()
+        .expect("as many calls are allowed");
+    layer
 }
 
 /// Makes a hedge after a second. It has no percentiles.

@@ -5,6 +5,7 @@ mod bulkhead;
 mod core;
 mod floor;
 mod hedge;
+mod ratelimit;
 mod retry;
 mod timeout;
 
@@ -21,6 +22,10 @@ pub fn families() -> Vec<Family> {
         hedge::family(),
         timeout::family(),
         bulkhead::family(),
+        ratelimit::token_buckets(),
+        ratelimit::by_key(),
+        ratelimit::windows(),
+        ratelimit::over_http(),
     ]
 }
 

@@ -11,6 +11,10 @@ use crate::Name;
     message = "`{Self}` cannot note a `{T}` on a response of type `{Res}`"
 )]
 pub trait Note<Res, T> {
+    /// Whether anybody hears of it. False for [`Unnoted`] alone: what nobody hears of need not be
+    /// found out.
+    const HEARD: bool = true;
+
     /// Notes `what` on `response`.
     fn note(&self, response: &mut Res, what: T);
 }
@@ -35,6 +39,8 @@ pub trait Signs<Res> {
 pub struct Unnoted;
 
 impl<Res, T> Note<Res, T> for Unnoted {
+    const HEARD: bool = false;
+
     fn note(&self, _: &mut Res, _: T) {}
 }
 

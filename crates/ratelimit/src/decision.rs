@@ -25,6 +25,12 @@ impl Decision {
         }
     }
 
+    /// Returns nothing for a call that passes.
+    #[inline]
+    pub(crate) fn passed(self) -> Result<(), Self> {
+        if self.admitted { Ok(()) } else { Err(self) }
+    }
+
     pub(crate) const fn refused(status: Status, retry_after: Option<Duration>) -> Self {
         Self {
             admitted: false,
@@ -73,6 +79,17 @@ impl Status {
 pub(crate) trait Meter: Send + Sync {
     /// Takes `cost`, all of it or nothing. A cost of 0 is always admitted.
     fn take(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision;
+
+    /// Takes `cost` as [`take`](Self::take) does, and says no more of a call that passes: how the
+    /// limit stands then takes as long to find out as all the rest.
+    ///
+    /// # Errors
+    ///
+    /// What is said of a call that does not.
+    #[inline]
+    fn pass(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<(), Decision> {
+        self.take(key, cost, now).passed()
+    }
 
     /// Takes what there is, up to `most`, and returns how much that was. It is admitted if that is
     /// anything, and otherwise as a refused cost of 1.

@@ -33,7 +33,12 @@ pub(crate) type Called<F, C, N, P, T> = Tracked<F, RateLimitCall<P>, C, Noting<N
 impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
     /// Decides on a call of `request`.
     #[inline]
-    pub(crate) fn admit<Req>(&self, request: &Req) -> Result<Passed<P>, BoxError>
+    pub(crate) fn admit<Req>(
+        &self,
+        request: &Req,
+        is_heard: bool,
+        may_wait: bool,
+    ) -> Result<Passed<P>, BoxError>
     where
         K: KeyBy<Req>,
         D: Demand<Req>,
@@ -52,15 +57,24 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
             }
         }
         let (ask, now) = (self.ask(&limits, key, request), Instant::now());
+        let is_said = is_heard && limits.announce && mode == Mode::Enforce;
+        if !is_said && !may_wait {
+            return match limits.pass(ask, now) {
+                Ok(()) => Ok(Passed {
+                    call: self.watched(ask),
+                    quota: None,
+                    turn: None,
+                }),
+                Err(verdict) => self.found_none(&limits, ask, &verdict, now),
+            };
+        }
         let (verdict, turn) = limits.arrive(ask, now, || patience(now));
         let turn = turn.filter(|turn| !turn.wait.is_zero());
         if !verdict.decision.admitted || (turn.is_some() && mode == Mode::Shadow) {
             return self.found_none(&limits, ask, &verdict, now);
         }
-        let way = Arc::clone(self.shared.stripes.mine());
-        let is_said = limits.announce && mode == Mode::Enforce;
         Ok(Passed {
-            call: RateLimitCall::new(way, ask, self.rules.penalty.clone()),
+            call: self.watched(ask),
             quota: is_said.then(|| verdict.quota()),
             turn,
         })
@@ -112,6 +126,12 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
             return Err(core.refuse_too_late(verdict));
         }
         Err(core.refuse(verdict))
+    }
+
+    #[inline]
+    fn watched(&self, ask: Ask) -> RateLimitCall<P> {
+        let way = Arc::clone(self.shared.stripes.mine());
+        RateLimitCall::new(way, ask, self.rules.penalty.clone())
     }
 
     fn unwatched(&self) -> Passed<P> {

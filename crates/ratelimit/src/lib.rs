@@ -207,6 +207,7 @@ mod front;
 mod future;
 mod gcra;
 mod handle;
+mod latest;
 mod layer;
 mod leaky;
 mod limits;

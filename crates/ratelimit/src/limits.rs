@@ -104,6 +104,22 @@ impl Limits {
         self.arrive(ask, now, || Duration::ZERO).0
     }
 
+    /// Takes what a call costs, if it is there, and says nothing of how the limits stand then.
+    #[inline]
+    pub(crate) fn pass(&self, ask: Ask, now: Instant) -> Result<(), Verdict> {
+        let policy = self.policy(ask.plan);
+        if self.total.is_none() {
+            let passed = policy.machine.pass(ask.key, ask.cost, now);
+            return passed.map_err(|refused| policy.verdict(refused));
+        }
+        let verdict = self.take(ask, now);
+        if verdict.decision.admitted {
+            Ok(())
+        } else {
+            Err(verdict)
+        }
+    }
+
     /// Takes what a call costs, now or with a turn for which it waits no longer than `patience`.
     #[inline]
     pub(crate) fn arrive(

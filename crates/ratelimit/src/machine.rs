@@ -142,6 +142,11 @@ impl Meter for Machine {
         each!(self, machine => machine.take(key, cost, now))
     }
 
+    #[inline]
+    fn pass(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<(), Decision> {
+        each!(self, machine => machine.pass(key, cost, now))
+    }
+
     fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
         each!(self, machine => machine.take_up_to(key, most, now))
     }

@@ -59,7 +59,7 @@ impl Shared {
             let mut current = self.config();
             let before = self.core.limits.load_full();
             let limits = Limits::new(self.name(), &config, Some(&before), Instant::now());
-            self.core.limits.store(Arc::new(limits));
+            self.core.limits.store(limits);
             self.core.set_mode(config.mode);
             *current = config;
         }

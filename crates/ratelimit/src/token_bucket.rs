@@ -231,6 +231,20 @@ impl<W: Words> Meter for TokenBucket<W> {
         }
     }
 
+    #[inline]
+    fn pass(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<(), Decision> {
+        if self.gcras.len() > 1 || cost == 0 {
+            return self.take(key, cost, now).passed();
+        }
+        let now = self.nanos(now);
+        let at = self.gcras[0].at(now);
+        let index = 0;
+        match self.update(key, index, now, |word| at.take(word, cost)) {
+            Ok(_) => Ok(()),
+            Err(unchanged) => Err(self.refused(key, cost, now, &Refusal { index, unchanged })),
+        }
+    }
+
     fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
         let now = self.nanos(now);
         let remaining = |(index, gcra): (usize, &Gcra)| {

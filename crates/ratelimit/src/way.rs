@@ -1,12 +1,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use arc_swap::ArcSwap;
 use tokio::time::Instant;
 use watertight_core::{BoxError, Mode, Padded, Reason, Rejection};
 use watertight_metrics::Reporter;
 
 use crate::counts::Counts;
+use crate::latest::Latest;
 use crate::limits::{Limits, Verdict};
 
 /// A call's way to the limits: the stripe of the thread that made it.
@@ -20,7 +20,7 @@ pub(crate) struct Way(pub(crate) Arc<Core>);
 #[derive(Debug)]
 pub(crate) struct Core {
     mode: AtomicU8,
-    pub(crate) limits: ArcSwap<Limits>,
+    pub(crate) limits: Latest<Limits>,
     pub(crate) counts: Counts,
     pub(crate) reporter: Reporter,
 }
@@ -29,7 +29,7 @@ impl Core {
     pub(crate) fn new(mode: Mode, limits: Limits, counts: Counts, reporter: Reporter) -> Self {
         Self {
             mode: AtomicU8::new(mode as u8),
-            limits: ArcSwap::from_pointee(limits),
+            limits: Latest::new(limits),
             counts,
             reporter,
         }

@@ -118,13 +118,6 @@ impl Set {
         slots.filter_map(|slot| Some(slot.read(slot.owner())?.1))
     }
 
-    /// Makes a copy of which nobody else knows, with what `convert` makes of each state.
-    pub(super) fn converted(&self, convert: &impl Fn(u64) -> u64) -> Self {
-        Self {
-            slots: array::from_fn(|slot| self.slots[slot].converted(convert)),
-        }
-    }
-
     /// Changes the state of a key that has a slot.
     fn change<R>(
         &self,

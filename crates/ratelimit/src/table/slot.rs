@@ -19,20 +19,6 @@ impl Slot {
         }
     }
 
-    /// Makes a copy with what `convert` makes of the state.
-    pub(super) fn converted(&self, convert: &impl Fn(u64) -> u64) -> Self {
-        let owner = self.owner();
-        let (owner, state) = match self.read(owner) {
-            Some((_, state)) => (owner, state_of(convert(state))),
-            // Not as unused: a key may have come behind it in the meantime.
-            None => (owner.given_back(), Owner::VACATED),
-        };
-        Self {
-            owner: AtomicU64::new(owner.word()),
-            state: AtomicU64::new(owner.seal(state)),
-        }
-    }
-
     pub(super) fn owner(&self) -> Owner {
         Owner::from_word(self.owner.load(Acquire))
     }

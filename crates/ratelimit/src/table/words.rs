@@ -83,26 +83,6 @@ impl Table {
         self.evicted.total(0)
     }
 
-    /// Makes a copy with what `convert` makes of each state, for when words come to mean something
-    /// else. What other threads change in the meantime may or may not be in it.
-    #[allow(
-        dead_code,
-        reason = "the machines read words of before where they were, and copy none"
-    )]
-    pub(crate) fn converted(&self, convert: impl Fn(u64) -> u64) -> Self {
-        let evicted = Counters::new();
-        evicted.add(0, self.evicted());
-        Self {
-            sets: self
-                .sets
-                .iter()
-                .map(|set| set.converted(&convert))
-                .collect(),
-            secret: self.secret.clone(),
-            evicted,
-        }
-    }
-
     /// The upper bits of the hash say which set, and the lower ones are the tag.
     fn place(&self, key: Key) -> (&Set, Tag) {
         let hash = self.secret.hash_one(key);
@@ -289,23 +269,6 @@ mod tests {
     }
 
     #[test]
-    fn the_words_can_come_to_mean_something_else() {
-        let table = Table::new(1_000);
-        for number in 0..300_u64 {
-            evict(&table, Key::of(number), number);
-        }
-
-        let doubled = table.converted(|state| 2 * state);
-
-        assert_eq!(doubled.evicted(), table.evicted());
-        for number in 0..300_u64 {
-            let key = Key::of(number);
-            assert_eq!(doubled.get(key), 2 * table.get(key));
-            assert_eq!(evict(&doubled, key, 1), 2 * table.get(key) + 1);
-        }
-    }
-
-    #[test]
     fn takes_24_bytes_a_key_and_no_more_ever() {
         let mut table = None;
         let made = allocation_counter::measure(|| table = Some(Table::new(1_000_000)));
@@ -419,7 +382,6 @@ mod tests {
             n: u64,
         },
         Pass(u64),
-        Convert,
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -429,7 +391,6 @@ mod tests {
             8 => add.prop_map(|(key, n, when_full)| Step::Add { key, n, when_full }),
             2 => (0..40_u64, 0..30_u64).prop_map(|(key, n)| Step::Take { key, n }),
             2 => (0..20_u64).prop_map(Step::Pass),
-            1 => Just(Step::Convert),
         ];
         vec(step, 1..300)
     }
@@ -439,7 +400,7 @@ mod tests {
         /// been forgotten: for free when its time had come, and otherwise counted.
         #[test]
         fn counts_what_it_forgets_before_its_time(max_keys in 1..12_usize, steps in steps()) {
-            let mut table = Table::new(max_keys);
+            let table = Table::new(max_keys);
             let (mut known, mut now, mut lost) = (HashMap::new(), 1_u64, 0);
 
             for step in steps {
@@ -475,11 +436,6 @@ mod tests {
                         }
                     }
                     Step::Pass(time) => now += time,
-                    Step::Convert => {
-                        table = table.converted(|state| state + 1);
-                        known.values_mut().for_each(|state| *state += 1);
-                        now += 1;
-                    }
                 }
 
                 let worth = |state: u64| state.saturating_sub(now);

@@ -122,6 +122,14 @@ impl<W: Words + 'static> Meter for Window<W> {
         }
     }
 
+    #[inline]
+    fn pass(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<(), Decision> {
+        match self {
+            Self::Word(window) => window.pass(key, cost, now),
+            _ => self.meter().pass(key, cost, now),
+        }
+    }
+
     fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
         self.meter().take_up_to(key, most, now)
     }

@@ -100,6 +100,18 @@ impl<W: Words> WordWindow<W> {
         })
     }
 
+    /// Takes `cost`, all of it or nothing.
+    #[inline]
+    fn take_all(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<u64, Unchanged> {
+        self.update(key, now, |taken, at| {
+            let has = self.span.room(taken, at) >= cost;
+            if has {
+                taken.add(cost, &self.span, at);
+            }
+            has
+        })
+    }
+
     /// Says what becomes of a call of `cost` by the word of its key, and how the quota stands.
     #[inline]
     fn decide(&self, word: u64, cost: u64, now: Instant) -> Decision {
@@ -137,16 +149,17 @@ impl<W: Words> Meter for WordWindow<W> {
         if cost == 0 {
             return self.peek(key, cost, now);
         }
-        let updated = self.update(key, now, |taken, at| {
-            let has = self.span.room(taken, at) >= cost;
-            if has {
-                taken.add(cost, &self.span, at);
-            }
-            has
-        });
-        match updated {
+        match self.take_all(key, cost, now) {
             Ok(word) => self.decide(word, 0, now),
             Err(unchanged) => self.refused(unchanged, cost, now),
+        }
+    }
+
+    #[inline]
+    fn pass(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<(), Decision> {
+        match self.take_all(key, cost, now) {
+            Ok(_) => Ok(()),
+            Err(unchanged) => self.refused(unchanged, cost, now).passed(),
         }
     }
 
