@@ -54,12 +54,14 @@
 //! # Order
 //!
 //! From the outside in: what serves an answer for another, what limits the whole call, what
-//! repeats it, what counts each attempt, what limits how many there are at a time and how long each
-//! may take, and what tells the next service of the deadline. The page of each layer says why it
+//! repeats it, what limits how often attempts are made, what counts each of them, what limits how
+//! many there are at a time and how long each may take, and what tells the next service of the
+//! deadline. The page of each layer says why it
 //! stands where it does.
 //!
-//! In a server the deadline comes first, and then what bounds how many calls are worked on, so that
-//! nobody waits there for longer than its caller does.
+//! In a server the rate limit comes first, since a call that it refuses should cost nothing. Then
+//! comes the deadline, and then what bounds how many calls are worked on, so that nobody waits there
+//! for longer than its caller does.
 //!
 //! # Features
 //!
@@ -69,6 +71,7 @@
 //! | `bulkhead` | [`bulkhead`]: bounds how many calls are in flight | yes |
 //! | `hedge` | [`hedge`]: sends a slow call a second time | yes |
 //! | `http` | [`http`]: what HTTP and gRPC mean | yes |
+//! | `ratelimit` | [`ratelimit`]: bounds how much comes in a time, of all or of each client | yes |
 //! | `retry` | [`retry`]: calls again what fails, within a budget | yes |
 //! | `timeout` | [`timeout`]: ends calls that take too long, and hands deadlines on | yes |
 //! | `serde` | settings that can be read from a file, such as `BreakerConfig` | no |
@@ -89,6 +92,9 @@ pub use watertight_hedge as hedge;
 pub use watertight_http as http;
 #[doc(inline)]
 pub use watertight_metrics as metrics;
+#[cfg(feature = "ratelimit")]
+#[doc(inline)]
+pub use watertight_ratelimit as ratelimit;
 #[cfg(feature = "retry")]
 #[doc(inline)]
 pub use watertight_retry as retry;
@@ -103,6 +109,7 @@ pub mod prelude;
     feature = "breaker",
     feature = "bulkhead",
     feature = "http",
+    feature = "ratelimit",
     feature = "retry",
     feature = "timeout"
 ))]
