@@ -99,7 +99,7 @@ mod grpc_code;
 mod inbound;
 mod notes;
 mod protocol;
-mod quota;
+mod rate_limit;
 mod repeat;
 mod replay;
 mod respond;
@@ -114,6 +114,9 @@ pub use ext::{Grpc, Http, HttpExt};
 pub use grpc_code::GrpcCode;
 pub use inbound::{Inbound, InboundFuture, InboundLayer};
 pub use notes::HttpNotes;
+pub use rate_limit::{
+    LegacyRateLimit, LegacyReset, QuotaUnit, RateLimitNotes, RateLimitPolicy, RateLimitStatus,
+};
 pub use repeat::{HeadOnly, HttpRepeat, KeptHeadOnly, KeptRequest, SameBody};
 pub use replay::{ReplayBody, ReplayError};
 pub use respond::{
