@@ -27,6 +27,8 @@ struct Names {
 
 /// What the number in `X-RateLimit-Reset` is. Services differ, and nothing in the number tells.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum LegacyReset {
     /// The seconds until then.
     Seconds,

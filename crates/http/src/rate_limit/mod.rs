@@ -3,12 +3,17 @@
 mod field;
 mod legacy;
 mod notes;
+mod obey;
 mod policy;
 mod status;
 mod wording;
 
 pub use legacy::{LegacyRateLimit, LegacyReset};
 pub use notes::RateLimitNotes;
+pub use obey::{
+    ByHost, ObeyServer, ObeyServerBuilder, ObeyServerConfig, ObeyServerExt, ObeyServerFuture,
+    ObeyServerHandle, ObeyServerLayer, ObeyServerSnapshot,
+};
 pub use policy::{QuotaUnit, RateLimitPolicy};
 pub use status::RateLimitStatus;
 
