@@ -99,6 +99,13 @@
 //! [`InboundLayer`] sets a [`Context`](watertight_core::Context) from what a request says, and
 //! [`ScopedBody`] takes one into the body of a response.
 //!
+//! # Rate limits
+//!
+//! A rate limit over HTTP says on its answers how it stands ([`RateLimitNotes`]), and
+//! [`RespondLayer`] says the same where it refuses. In a client, [`ObeyServerLayer`] reads what
+//! servers say so, and keeps to it. [`RateLimitStatus`], [`RateLimitPolicy`] and
+//! [`LegacyRateLimit`] read single headers.
+//!
 //! # Time
 //!
 //! [`HttpDeadlines`] is how layers of deadlines read and write how long a caller waits. A timeout
@@ -115,7 +122,7 @@ mod grpc_code;
 mod inbound;
 mod notes;
 mod protocol;
-mod quota;
+mod rate_limit;
 mod repeat;
 mod replay;
 mod respond;
@@ -133,6 +140,11 @@ pub use ext::{Grpc, Http, HttpExt};
 pub use grpc_code::GrpcCode;
 pub use inbound::{Inbound, InboundFuture, InboundLayer};
 pub use notes::HttpNotes;
+pub use rate_limit::{
+    ByHost, LegacyRateLimit, LegacyReset, ObeyServer, ObeyServerBuilder, ObeyServerConfig,
+    ObeyServerExt, ObeyServerFuture, ObeyServerHandle, ObeyServerLayer, ObeyServerSnapshot,
+    QuotaUnit, RateLimitNotes, RateLimitPolicy, RateLimitStatus,
+};
 pub use repeat::{HeadOnly, HttpRepeat, KeptHeadOnly, KeptRequest, SameBody};
 pub use replay::{ReplayBody, ReplayError};
 pub use respond::{
