@@ -175,6 +175,7 @@ mod isolate;
 mod layer;
 mod limit;
 mod order;
+mod passage;
 mod plan;
 mod queue;
 mod service;
