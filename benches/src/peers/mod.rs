@@ -2,8 +2,10 @@
 
 mod failsafe;
 mod recloser;
+mod tokio;
 pub(crate) mod tower;
 pub(crate) mod tower_resilience;
 
 pub(crate) use failsafe::FailsafeLayer;
 pub(crate) use recloser::RecloserLayer;
+pub(crate) use tokio::SpawnBlockingLayer;

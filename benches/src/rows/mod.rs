@@ -5,6 +5,7 @@ mod bulkhead;
 mod core;
 mod floor;
 mod hedge;
+mod isolate;
 mod retry;
 mod timeout;
 
@@ -21,6 +22,7 @@ pub fn families() -> Vec<Family> {
         hedge::family(),
         timeout::family(),
         bulkhead::family(),
+        isolate::family(),
     ]
 }
 
