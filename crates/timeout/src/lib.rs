@@ -272,6 +272,7 @@ mod deadline;
 mod explorers;
 mod future;
 mod handle;
+mod heard;
 mod layer;
 mod learning;
 mod limit;
