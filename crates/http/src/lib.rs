@@ -110,7 +110,8 @@
 //!
 //! [`HttpDeadlines`] is how layers of deadlines read and write how long a caller waits. A timeout
 //! ends with the head of a response: [`ResponseBodyTimeoutLayer`] goes on with its body, and
-//! [`RequestBodyTimeoutLayer`] looks after the body that goes out.
+//! [`RequestBodyTimeoutLayer`] looks after the body that goes out. Both count, and have handles, as
+//! [`BodyTimeoutLayer`] says.
 
 mod attempt;
 mod body_end;
@@ -154,6 +155,9 @@ pub use respond::{
 pub use retry_after::retry_after;
 pub use scoped_body::ScopedBody;
 pub use timed_body::{
-    RequestBodyTimeout, RequestBodyTimeoutFuture, RequestBodyTimeoutLayer, ResponseBodyTimeout,
-    ResponseBodyTimeoutFuture, ResponseBodyTimeoutLayer, TimedBody, UploadBody,
+    BodyTimeoutBuilder, BodyTimeoutConfig, BodyTimeoutHandle, BodyTimeoutLayer,
+    BodyTimeoutSnapshot, RequestBodies, RequestBodyTimeout, RequestBodyTimeoutFuture,
+    RequestBodyTimeoutHandle, RequestBodyTimeoutLayer, ResponseBodies, ResponseBodyTimeout,
+    ResponseBodyTimeoutFuture, ResponseBodyTimeoutHandle, ResponseBodyTimeoutLayer, Side,
+    TimedBody, UploadBody,
 };
