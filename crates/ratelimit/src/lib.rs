@@ -225,6 +225,7 @@ mod rules;
 mod service;
 mod shared;
 mod snapshot;
+pub mod store;
 mod sync;
 mod table;
 mod tables;
