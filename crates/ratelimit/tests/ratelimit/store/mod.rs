@@ -1,0 +1,10 @@
+//! Limits whose quotas are kept in a store.
+
+mod calls;
+mod cancellation;
+mod contract;
+mod failure;
+mod fake;
+mod handle;
+mod local;
+mod shadow;
