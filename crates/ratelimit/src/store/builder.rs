@@ -3,7 +3,7 @@ use std::time::Duration;
 use watertight_core::ConfigError;
 use watertight_metrics::Registry;
 
-use super::{InProcess, InStore, Keeper, OnStoreFailure, Store};
+use super::{InProcess, InStore, Keeper, Leased, OnStoreFailure, Store};
 use crate::algorithm::Algorithm;
 use crate::shared::Shared;
 use crate::{RateLimitBuilder, RateLimitLayer};
@@ -12,8 +12,8 @@ impl<A, R> RateLimitBuilder<A, R, InProcess> {
     /// Has the quotas kept in a store, so that many processes share them. Default: in this process.
     ///
     /// The [total](crate::RateLimitConfig::total) stays in this process: it protects what this
-    /// process has, and is asked before the store. See [`store`](crate::store) for what else is
-    /// different.
+    /// process has, and is asked before the store. What else is different is at
+    /// [`store`](crate::store).
     pub fn store<St: Store>(self, store: St) -> RateLimitBuilder<A, R, InStore<St>> {
         self.kept(|_| InStore(store))
     }
@@ -30,6 +30,14 @@ impl<A, R, St> RateLimitBuilder<A, R, InStore<St>> {
     pub fn on_store_failure(mut self, on_failure: OnStoreFailure) -> Self {
         self.config.store.on_failure = on_failure;
         self
+    }
+}
+
+impl<A, R, St: Store> RateLimitBuilder<A, R, InStore<St>> {
+    /// Takes up to `most` permits at a time of the store, and spends them without it. Default: the
+    /// store is asked for each call. What it saves and costs is at [`Leased`].
+    pub fn lease(self, most: u64) -> RateLimitBuilder<A, R, InStore<Leased<St>>> {
+        self.kept(|place| InStore(Leased::new(place.0, most)))
     }
 }
 

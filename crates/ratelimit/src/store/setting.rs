@@ -15,11 +15,12 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// Fifty times what a store in the same place takes, and no more than a caller bears to wait for
+    /// Many times what a store in the same data centre takes, and what a call can bear to wait for
     /// nothing.
     pub const TIMEOUT: Duration = Duration::from_millis(50);
-    /// A store that fails neither stops the service, as refusing would, nor opens it to whoever can
-    /// make the store fail, as allowing would. That the store could let pass, no process refuses.
+    /// A store that fails does not stop the service, as refusing would, nor leave it open to whoever
+    /// makes it fail, as allowing would. How many processes there are a layer does not know, and so
+    /// each grants all of the quota: nothing is refused that the store would let pass.
     pub const ON_FAILURE: OnStoreFailure = OnStoreFailure::Local(1.0);
 
     /// Checks every field.

@@ -6,5 +6,6 @@ mod contract;
 mod failure;
 mod fake;
 mod handle;
+mod lease;
 mod local;
 mod shadow;
