@@ -1,0 +1,110 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+use watertight_core::ConfigError;
+
+/// Why a [`RedisStore`](crate::RedisStore) has no answer.
+///
+/// No message has a password or what a key was made of in it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Redis was not asked: it has failed too often of late.
+    Open {
+        /// How long it takes until it is tried again.
+        retry_after: Option<Duration>,
+    },
+    /// There is no connection, or no answer came in time.
+    Unreachable(Reply),
+    /// Redis does not do what it is asked: a wrong password, no memory left, no leave, no master.
+    Refused(Reply),
+    /// The value of a key is not one of ours, or has been spoilt.
+    Foreign(Reply),
+    /// The order cannot be met in Redis at all.
+    Impossible(ConfigError),
+    /// What the script has returned makes no sense.
+    Unreadable,
+}
+
+/// What the client of Redis says went wrong.
+#[derive(Clone)]
+pub struct Reply(RedisError);
+
+impl Error {
+    /// Returns whether it says something of Redis or the way there, rather than of one order.
+    pub(crate) const fn is_of_the_path(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Refused(_))
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Impossible(error)
+    }
+}
+
+impl From<RedisError> for Error {
+    fn from(error: RedisError) -> Self {
+        if says(&error, "WRONGTYPE") || says(&error, "MALFORMED") {
+            return Self::Foreign(Reply(error));
+        }
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown) => {
+                Self::Unreachable(Reply(error))
+            }
+            ErrorKind::Server(_) | ErrorKind::AuthenticationFailed | ErrorKind::Extension => {
+                Self::Refused(Reply(error))
+            }
+            ErrorKind::UnexpectedReturnType => Self::Unreadable,
+            _ => Self::Unreachable(Reply(error)),
+        }
+    }
+}
+
+/// Returns whether an error is of that code. Before version 7, Redis puts what a script comes upon
+/// into the text of another one.
+fn says(error: &RedisError, code: &str) -> bool {
+    let within = |detail: &str| detail.split(' ').any(|word| word == code);
+    error.code() == Some(code) || error.code() == Some("ERR") && error.detail().is_some_and(within)
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { .. } => {
+                f.write_str("redis has failed too often, and is not asked for now")
+            }
+            Self::Unreachable(_) => f.write_str("redis cannot be reached"),
+            Self::Refused(_) => f.write_str("redis refuses to answer"),
+            Self::Foreign(_) => f.write_str("the value of a key in redis is not a quota"),
+            Self::Impossible(_) => f.write_str("redis cannot keep this quota"),
+            Self::Unreadable => f.write_str("redis has returned what no script of ours returns"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Unreachable(reply) | Self::Refused(reply) | Self::Foreign(reply) => Some(reply),
+            Self::Impossible(error) => Some(error),
+            Self::Open { .. } | Self::Unreadable => None,
+        }
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reply({})", self.0)
+    }
+}
+
+impl StdError for Reply {}
