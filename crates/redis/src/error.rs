@@ -108,3 +108,36 @@ impl fmt::Debug for Reply {
 }
 
 impl StdError for Reply {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: &str, detail: &str) -> Error {
+        redis::make_extension_error(code.to_owned(), Some(detail.to_owned())).into()
+    }
+
+    #[test]
+    fn a_value_that_is_not_ours_is_known_in_every_version() {
+        let since_7 = "Operation against a key holding the wrong kind of value script: f00";
+        let before = "Error running script (call to f_f00): @user_script:70: @user_script: 70: \
+                      WRONGTYPE Operation against a key holding the wrong kind of value";
+        for error in [
+            error("WRONGTYPE", since_7),
+            error("ERR", before),
+            error("MALFORMED", "the value of x is not one of ours"),
+        ] {
+            assert!(matches!(error, Error::Foreign(_)), "{error:?}");
+            assert!(!error.is_of_the_path());
+        }
+    }
+
+    #[test]
+    fn what_redis_refuses_counts_against_it() {
+        let error = error("OOM", "command not allowed when used memory > 'maxmemory'");
+
+        assert!(matches!(error, Error::Refused(_)), "{error:?}");
+        assert!(error.is_of_the_path());
+        assert!(error.source().unwrap().to_string().contains("OOM"));
+    }
+}

@@ -127,3 +127,48 @@ pub(crate) fn distinct(labels: impl Iterator<Item = String>) -> Vec<String> {
     }
     distinct
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_found_again_by_its_period_whatever_its_tokens() {
+        for (quota, label) in [
+            (Quota::per_second(10), "1000000"),
+            (Quota::per_second(1_000), "1000000"),
+            (Quota::per_day(1), "86400000000"),
+            (Quota::new(3, Duration::from_nanos(1_500)), "1500n"),
+            (Quota::new(3, Duration::from_micros(1_500)), "1500"),
+        ] {
+            assert_eq!(Rate::of(&quota).label(), label, "{quota:?}");
+        }
+    }
+
+    #[test]
+    fn quotas_of_one_period_have_labels_of_their_own() {
+        let labels = ["60", "1", "60", "60"].map(String::from);
+
+        assert_eq!(distinct(labels.into_iter()), ["60", "1", "60'", "60''"]);
+    }
+
+    #[test]
+    fn a_rate_in_nanoseconds_is_as_exact_as_any() {
+        let rate = Rate::of(&Quota::new(3, Duration::from_nanos(1_500)));
+
+        assert_eq!((rate.period, rate.tokens), (1_500, 3_000));
+        assert_eq!(rate.time_of(rate.parts(3)), Duration::from_nanos(1_500));
+        assert_eq!(rate.coming_in(Duration::from_nanos(1_250)), (2, 750));
+    }
+
+    #[test]
+    fn what_scripts_can_reckon_with_passes_and_the_next_number_does_not() {
+        let burst = |burst| Quota::new(1, Duration::from_secs(1)).burst(burst).debt(0);
+        assert_eq!(validate(&[burst(MAX_TOKENS - 1)]), Ok(()));
+        assert!(validate(&[burst(MAX_TOKENS)]).is_err());
+
+        let period = |micros| Quota::new(1, Duration::from_micros(micros));
+        assert_eq!(validate(&[period(MAX_PERIOD)]), Ok(()));
+        assert!(validate(&[period(MAX_PERIOD + 1)]).is_err());
+    }
+}

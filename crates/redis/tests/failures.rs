@@ -251,8 +251,30 @@ async fn redis_that_was_killed_and_started_again_is_used_again() {
     assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
 
     server.restart();
-    let answer = take_at_last(&store).await;
+    let answer = take(&store).await.unwrap();
     assert_eq!(remaining(&answer), 99, "what redis knew is lost");
+}
+
+/// The name may stand for another server by now, which is the master.
+#[tokio::test]
+async fn a_master_that_has_become_a_replica_is_hung_up_on() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    take(&store).await.unwrap();
+    let mut connection = server.connect();
+    let mut connections = || -> u64 {
+        let said: String = query(&mut connection, &["INFO", "stats"]);
+        let (_, said) = said.split_once("total_connections_received:").unwrap();
+        said.lines().next().unwrap().parse().unwrap()
+    };
+
+    let () = query(&mut server.connect(), &["REPLICAOF", "127.0.0.1", "1"]);
+    let before = connections();
+    let error = take(&store).await.unwrap_err();
+    assert!(matches!(error, Error::Refused(_)), "{error:?}");
+    take(&store).await.unwrap_err();
+
+    assert_eq!(connections(), before + 1);
 }
 
 #[tokio::test]
