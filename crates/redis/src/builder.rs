@@ -34,7 +34,10 @@ impl RedisStoreBuilder {
     }
 
     pub(crate) fn cluster(name: Name, urls: Vec<String>) -> Self {
-        Self::new(name, Server::Cluster(urls))
+        let mut cluster = Self::new(name, Server::Cluster(urls));
+        // If one node is down, a row of its failures comes sooner or later.
+        cluster.config.breaker.consecutive_failures = 0;
+        cluster
     }
 
     fn new(name: Name, server: Server) -> Self {
@@ -46,7 +49,8 @@ impl RedisStoreBuilder {
         }
     }
 
-    /// Sets all that is plain data.
+    /// Sets all that is plain data. Of a cluster, that is the breaker's
+    /// [`consecutive_failures`](BreakerConfig::consecutive_failures) too, which is else 0.
     pub fn config(mut self, config: RedisConfig) -> Self {
         self.config = config;
         self

@@ -16,7 +16,8 @@ pub struct RedisConfig {
     /// How long Redis may take to answer, above zero. Callers mostly wait for less.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub response_timeout: Duration,
-    /// When Redis is not asked for a while, since it fails or is slow.
+    /// When Redis is not asked for a while, since it fails or is slow. What is left out of it in a
+    /// file is that of [`BreakerConfig`].
     pub breaker: BreakerConfig,
 }
 
@@ -123,5 +124,20 @@ mod tests {
         ] {
             assert_eq!(config.validate().unwrap_err().field(), field);
         }
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn reads_what_it_writes() {
+        let config = RedisConfig {
+            prefix: "shop".to_owned(),
+            ..RedisConfig::default()
+        };
+
+        let text = serde_json::to_string(&config).unwrap();
+        assert_eq!(serde_json::from_str::<RedisConfig>(&text).unwrap(), config);
+        let empty = serde_json::from_str::<RedisConfig>("{}").unwrap();
+        assert_eq!(empty, RedisConfig::default());
+        assert!(serde_json::from_str::<RedisConfig>(r#"{"prefex":"shop"}"#).is_err());
     }
 }

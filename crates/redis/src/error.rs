@@ -17,11 +17,11 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// There is no connection, or no answer came in time.
-    Unreachable(Reply),
+    Unreachable(Cause),
     /// Redis does not do what it is asked: a wrong password, no memory left, no leave, no master.
-    Refused(Reply),
+    Refused(Cause),
     /// The value of a key is not one of ours, or has been spoilt.
-    Foreign(Reply),
+    Foreign(Cause),
     /// The order cannot be met in Redis at all.
     Impossible(ConfigError),
     /// What the script has returned makes no sense.
@@ -30,7 +30,7 @@ pub enum Error {
 
 /// What the client of Redis says went wrong.
 #[derive(Clone)]
-pub struct Reply(RedisError);
+pub struct Cause(RedisError);
 
 impl Error {
     /// Returns whether it says something of Redis or the way there, rather than of one order.
@@ -48,17 +48,17 @@ impl From<ConfigError> for Error {
 impl From<RedisError> for Error {
     fn from(error: RedisError) -> Self {
         if says(&error, "WRONGTYPE") || says(&error, "MALFORMED") {
-            return Self::Foreign(Reply(error));
+            return Self::Foreign(Cause(error));
         }
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown) => {
-                Self::Unreachable(Reply(error))
+                Self::Unreachable(Cause(error))
             }
             ErrorKind::Server(_) | ErrorKind::AuthenticationFailed | ErrorKind::Extension => {
-                Self::Refused(Reply(error))
+                Self::Refused(Cause(error))
             }
             ErrorKind::UnexpectedReturnType => Self::Unreadable,
-            _ => Self::Unreachable(Reply(error)),
+            _ => Self::Unreachable(Cause(error)),
         }
     }
 }
@@ -88,26 +88,26 @@ impl fmt::Display for Error {
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         match self {
-            Self::Unreachable(reply) | Self::Refused(reply) | Self::Foreign(reply) => Some(reply),
+            Self::Unreachable(cause) | Self::Refused(cause) | Self::Foreign(cause) => Some(cause),
             Self::Impossible(error) => Some(error),
             Self::Open { .. } | Self::Unreadable => None,
         }
     }
 }
 
-impl fmt::Display for Reply {
+impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl fmt::Debug for Reply {
+impl fmt::Debug for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Reply({})", self.0)
+        write!(f, "Cause({})", self.0)
     }
 }
 
-impl StdError for Reply {}
+impl StdError for Cause {}
 
 #[cfg(test)]
 mod tests {

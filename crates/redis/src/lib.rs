@@ -54,7 +54,8 @@
 //! does so when a connection breaks, and errs to the safe side. After five failures in a row, or
 //! when half of the calls take longer than 40 ms, a breaker opens, and for a second and then ever
 //! longer, up to 10 s, nothing is asked but by single probes; a caller then waits for nothing. Nobody
-//! has to do anything for the store to be used again. The breaker stands in the registry under the
+//! has to do anything for the store to be used again. In a cluster a row of failures does not count,
+//! since those of one node are no reason to ask no other. The breaker stands in the registry under the
 //! name of the store, and [`RedisStore::breaker`] is its handle.
 //!
 //! Also where nothing fails the limit holds only as far as Redis keeps what it was told:
@@ -75,12 +76,18 @@
 //!
 //! | algorithm | value | size |
 //! | --- | --- | --- |
-//! | token bucket, leaky bucket | a string: what is owed of each quota, and since when | about 100 bytes a key |
-//! | sliding window, approximate or in buckets | a string: the counters that are not 0 | 100 bytes, and 25 for each counter |
-//! | sliding window, exact | a hash: a log of what was taken | 60 bytes for each take of the period |
+//! | token bucket, leaky bucket | a string: what is owed of each quota, and since when | 150 bytes a key |
+//! | sliding window, approximate or in buckets | a string: the counters that are not 0 | 150 bytes, and 15 for each counter after the first |
+//! | sliding window, exact | a hash: a log of what was taken | 40 to 90 bytes for each take of the period |
 //!
 //! A key expires when nothing depends on it any more: when the bucket is whole, or the window empty.
 //! Only calls that take something write.
+//!
+//! # Cost
+//!
+//! A decision is one command, of 33 to 43 microseconds in the median where Redis is on the same
+//! machine and both are busy; over a network it is the round trip that counts. An order allocates its
+//! command, its answer and its future.
 //!
 //! # Precision
 //!
@@ -152,5 +159,5 @@ mod units;
 
 pub use builder::RedisStoreBuilder;
 pub use config::RedisConfig;
-pub use error::{Error, Reply};
+pub use error::{Cause, Error};
 pub use store::{Asking, RedisStore};
