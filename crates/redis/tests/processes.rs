@@ -7,133 +7,198 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use redis::{Client, Connection};
+use watertight_breaker::BreakerConfig;
 use watertight_core::{Key, Name};
 use watertight_metrics::Registry;
-use watertight_ratelimit::store::{Act, Order, Rule, Store};
+use watertight_ratelimit::store::{Act, Leased, Order, Rule, Store};
 use watertight_ratelimit::{Quota, Quotas, SlidingWindow};
 use watertight_redis::{RedisConfig, RedisStore};
 
 use harness::{RedisServer, query};
 
-/// Where a process of the test finds what it is to do.
-const URL: &str = "WATERTIGHT_TEST_REDIS";
+/// Where a process of a test finds the server that it is to ask, and the one whose clock it goes by.
+const SERVERS: &str = "WATERTIGHT_TEST_SERVERS";
 
 const PROCESSES: u64 = 4;
 
+const SECOND: u64 = 1_000_000;
+
 /// As long as the limits are asked for, in microseconds by the clock of Redis.
-const LASTING: u64 = 5_000_000;
+const LASTING: u64 = 5 * SECOND;
 
 const PER_SECOND: u64 = 500;
 const BURST: u64 = 200;
+const LEASE: u64 = 10;
 
-fn quotas() -> [Quotas; 2] {
-    [
-        Quota::per_second(PER_SECOND).burst(BURST),
-        Quota::per_second(PER_SECOND),
-    ]
-    .map(Quotas::from)
+/// What passed, by bucket, by window, and by leases from a bucket.
+type Passed = [u64; 3];
+
+/// The time of a server, in microseconds.
+fn time(clock: &mut Connection) -> u64 {
+    let (seconds, micros): (u64, u64) = query(clock, &["TIME"]);
+    seconds * SECOND + micros
 }
 
-/// The time of Redis, in microseconds.
-fn time(connection: &mut Connection) -> u64 {
-    let (seconds, micros): (u64, u64) = query(connection, &["TIME"]);
-    seconds * 1_000_000 + micros
-}
-
-/// Asks for both limits as often as it can until the time is over, and returns how often each let it
-/// pass.
-async fn take_as_much_as_there_is(url: &str) -> [u64; 2] {
+fn connect(url: &str) -> Connection {
     let client = Client::open(url).expect("a valid address");
-    let mut connection = client.get_connection().expect("a connection");
-    let store = RedisStore::builder("limits", url)
-        .config(RedisConfig {
-            connection_timeout: Duration::from_secs(10),
-            response_timeout: Duration::from_secs(10),
-            ..RedisConfig::default()
-        })
-        .registry(&Registry::new())
-        .build();
-    let quotas = quotas();
-    let rules = [
-        Rule::TokenBucket(&quotas[0]),
-        Rule::SlidingWindow(&quotas[1], SlidingWindow::Exact),
-    ];
-    let end = time(&mut connection) + LASTING;
-    let mut passed = [0; 2];
-    while time(&mut connection) < end {
-        for _ in 0..20 {
-            for (rule, passed) in rules.iter().zip(&mut passed) {
-                let order = Order {
-                    policy: Name::new("api"),
-                    key: Some(Key::of("acme")),
-                    rule: *rule,
-                    act: Act::Take(1),
-                    patience: Duration::ZERO,
-                };
-                // A busy machine may be too slow for the breaker: then it was not let pass.
-                let answer = store.ask(&order).await;
-                *passed += answer.map_or(0, |answer| answer.taken);
-            }
+    client.get_connection().expect("a connection")
+}
+
+/// Makes a store that a busy machine is never too slow for.
+fn store(url: &str) -> RedisStore {
+    let config = RedisConfig {
+        connection_timeout: Duration::from_secs(10),
+        response_timeout: Duration::from_secs(10),
+        breaker: BreakerConfig {
+            slow_call: None,
+            open_for: Duration::from_millis(100),
+            open_backoff: None,
+            ..RedisConfig::default().breaker
+        },
+        ..RedisConfig::default()
+    };
+    let builder = RedisStore::builder("limits", url).config(config);
+    builder.registry(&Registry::new()).build()
+}
+
+/// Takes one, if it is there. What cannot be had from a store that fails was not let pass.
+async fn take<St: Store>(store: &St, policy: &str, rule: Rule<'_>) -> u64 {
+    let order = Order {
+        policy: Name::new(policy),
+        key: Some(Key::of("acme")),
+        rule,
+        act: Act::Take(1),
+        patience: Duration::ZERO,
+    };
+    let answer = store.ask(&order).await;
+    answer.map_or(0, |answer| u64::from(answer.decision.admitted))
+}
+
+/// Asks for the limits as often as it can until the time is over. Returns what passed, and what of it
+/// in the last second.
+async fn take_what_there_is(url: &str, clock: &str) -> [Passed; 2] {
+    let mut clock = connect(clock);
+    let store = store(url);
+    let leased = Leased::new(store.clone(), LEASE);
+    let bucket = Quotas::from(Quota::per_second(PER_SECOND).burst(BURST));
+    let window = Quotas::from(Quota::per_second(PER_SECOND));
+    let bucket = Rule::TokenBucket(&bucket);
+    let window = Rule::SlidingWindow(&window, SlidingWindow::Exact);
+
+    let end = time(&mut clock) + LASTING;
+    let mut passed = [Passed::default(); 2];
+    loop {
+        let now = time(&mut clock);
+        if now >= end {
+            return passed;
+        }
+        let here = [
+            take(&store, "bucket", bucket).await,
+            take(&store, "window", window).await,
+            take(&leased, "leased", bucket).await,
+        ];
+        for (way, here) in here.into_iter().enumerate() {
+            passed[0][way] += here;
+            passed[1][way] += if now + SECOND >= end { here } else { 0 };
         }
     }
-    passed
 }
 
-fn start_process(url: &str) -> Child {
+/// Does what a process of a test does, if this is one.
+async fn is_process_of_a_test() -> bool {
+    let Ok(servers) = env::var(SERVERS) else {
+        return false;
+    };
+    let (url, clock) = servers.split_once(' ').expect("two addresses");
+    let [passed, late] = take_what_there_is(url, clock).await;
+    let numbers = passed.iter().chain(&late).map(u64::to_string);
+    println!("passed {}", numbers.collect::<Vec<_>>().join(" "));
+    true
+}
+
+fn start_processes(test: &str, server: &RedisServer, clock: &RedisServer) -> Vec<Child> {
     let program = env::current_exe().expect("the program");
-    let mut command = Command::new(program);
-    command
-        .args(["--exact", "processes_share_one_limit", "--nocapture"])
-        .env(URL, url)
-        .stdout(Stdio::piped());
-    command.spawn().expect("a process")
+    let start = |_| {
+        let mut command = Command::new(&program);
+        command
+            .args(["--exact", test, "--nocapture"])
+            .env(SERVERS, format!("{} {}", server.url(), clock.url()))
+            .stdout(Stdio::piped());
+        command.spawn().expect("a process")
+    };
+    (0..PROCESSES).map(start).collect()
 }
 
-/// Reads what a process says it took.
-fn passed(process: Child) -> [u64; 2] {
-    let output = process.wait_with_output().expect("its end");
-    assert!(output.status.success());
-    let said = String::from_utf8_lossy(&output.stdout);
-    let (_, said) = said.split_once("passed ").expect("what passed");
-    let mut numbers = said
-        .split_whitespace()
-        .map(|word| word.parse().expect("a number"));
-    [(); 2].map(|()| numbers.next().expect("two numbers"))
+/// Waits for the processes. Returns what passed in all, and what of it in the last second.
+fn join(processes: Vec<Child>) -> [Passed; 2] {
+    let mut sum = [Passed::default(); 2];
+    for process in processes {
+        let output = process.wait_with_output().expect("its end");
+        assert!(output.status.success());
+        let said = String::from_utf8_lossy(&output.stdout);
+        let (_, said) = said.split_once("passed ").expect("what passed");
+        let numbers = said.split_whitespace().map_while(|word| word.parse().ok());
+        let numbers: Vec<u64> = numbers.collect();
+        assert!(numbers[..3].iter().all(|passed| *passed > 0), "{numbers:?}");
+        for (sum, number) in sum.as_flattened_mut().iter_mut().zip(numbers) {
+            *sum += number;
+        }
+    }
+    sum
 }
 
 #[tokio::test]
 async fn processes_share_one_limit() {
-    if let Ok(url) = env::var(URL) {
-        let [bucket, window] = take_as_much_as_there_is(&url).await;
-        println!("passed {bucket} {window}");
+    if is_process_of_a_test().await {
         return;
     }
     let server = RedisServer::start();
-    let mut connection = server.connect();
+    let mut clock = server.connect();
 
-    let start = time(&mut connection);
-    let processes: Vec<_> = (0..PROCESSES)
-        .map(|_| start_process(&server.url()))
-        .collect();
-    let passed: Vec<_> = processes.into_iter().map(passed).collect();
-    let lasted = time(&mut connection) - start;
+    let start = time(&mut clock);
+    let processes = start_processes("processes_share_one_limit", &server, &server);
+    let [passed, _] = join(processes);
+    let lasted = time(&mut clock) - start;
 
-    assert!(
-        passed.iter().flatten().all(|passed| *passed > 0),
-        "{passed:?}"
-    );
-    let [bucket, window] = [0, 1].map(|way| passed.iter().map(|passed| passed[way]).sum::<u64>());
-    let come = PER_SECOND * lasted / 1_000_000;
-    assert!(bucket <= come + BURST, "{bucket} passed in {lasted} us");
-    let periods = lasted.div_ceil(1_000_000);
-    assert!(
-        window <= PER_SECOND * periods,
-        "{window} passed in {lasted} us"
-    );
-    // All that comes in one period may have been missed before the first asked, or after the last.
-    let least = PER_SECOND * (LASTING / 1_000_000 - 1);
-    assert!(
-        bucket >= least && window >= least,
-        "{bucket}, {window} in {lasted} us"
-    );
+    let come = PER_SECOND * lasted / SECOND;
+    let [bucket, window, leased] = passed;
+    assert!(bucket <= come + BURST, "{passed:?} in {lasted} us");
+    assert!(leased <= come + BURST, "{passed:?} in {lasted} us");
+    let periods = lasted.div_ceil(SECOND);
+    assert!(window <= PER_SECOND * periods, "{passed:?} in {lasted} us");
+    // All that there was passed but that of a second, at the beginning or in a pause of the machine.
+    let least = PER_SECOND * (LASTING / SECOND - 1);
+    assert!(passed.iter().all(|passed| *passed >= least), "{passed:?}");
+}
+
+#[tokio::test]
+async fn processes_share_one_limit_while_redis_hangs_and_is_killed() {
+    if is_process_of_a_test().await {
+        return;
+    }
+    let (mut server, other) = (RedisServer::start(), RedisServer::start());
+    let mut clock = other.connect();
+    let start = time(&mut clock);
+    let mut wait_until = |after| while time(&mut clock) < start + after {};
+
+    let test = "processes_share_one_limit_while_redis_hangs_and_is_killed";
+    let processes = start_processes(test, &server, &other);
+    wait_until(SECOND);
+    server.freeze();
+    wait_until(3 * SECOND / 2);
+    server.thaw();
+    wait_until(5 * SECOND / 2);
+    server.kill();
+    server.restart();
+    let [passed, late] = join(processes);
+    let lasted = time(&mut clock) - start;
+
+    // What it knew is lost, and so what was taken of the burst or the window may be taken once more.
+    let come = PER_SECOND * lasted / SECOND;
+    let [bucket, window, leased] = passed;
+    assert!(bucket <= come + 2 * BURST, "{passed:?} in {lasted} us");
+    assert!(leased <= come + 2 * BURST, "{passed:?} in {lasted} us");
+    let periods = lasted.div_ceil(SECOND) + 1;
+    assert!(window <= PER_SECOND * periods, "{passed:?} in {lasted} us");
+    assert!(late.iter().all(|passed| *passed > 0), "it is used again");
 }
