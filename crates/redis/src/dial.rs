@@ -11,6 +11,9 @@ use crate::RedisConfig;
 /// How often a cluster is asked on where it has sent us: to another node, or to wait a little.
 const REDIRECTIONS: u32 = 3;
 
+/// How long is waited before a node is asked again, in milliseconds: no caller waits for more.
+const BETWEEN: [u64; 2] = [5, 20];
+
 /// How a connection is made.
 #[derive(Clone)]
 pub(crate) enum Dial {
@@ -44,6 +47,8 @@ impl Dial {
             .connection_timeout(config.connection_timeout)
             .response_timeout(config.response_timeout)
             .retries(REDIRECTIONS)
+            .min_retry_wait(BETWEEN[0])
+            .max_retry_wait(BETWEEN[1])
             .build()
             .map_err(|error| refused("urls", error.category()))?;
         Ok(Self::Cluster(client))
