@@ -19,10 +19,12 @@ use crate::tally::Tally;
 pub(crate) fn run(only: &[Kind]) -> Verdict {
     needs::component("fmt", "rustfmt")?;
     needs::component("clippy", "clippy")?;
-    needs::program("redis-server", "redis-server")?;
     let program = env::current_exe()?;
     let binaries = program.parent().ok_or("the program stands in no folder")?;
     let chosen = |kind: &&Kind| only.is_empty() || only.contains(kind);
+    if chosen(&&Kind::Tests) {
+        needs::program("redis-server", "redis-server")?;
+    }
 
     let whole = Stopwatch::start();
     let mut run = Run::default();
