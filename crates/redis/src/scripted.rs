@@ -9,6 +9,7 @@ use watertight_core::Name;
 use watertight_ratelimit::store::{Act, Answer, Order, Rule};
 use watertight_ratelimit::{LeakyBucket, Quota, Quotas, SlidingWindow};
 
+use crate::Error;
 use crate::harness::RedisServer;
 use crate::question::Question;
 
@@ -47,20 +48,51 @@ impl Scripts {
 
     /// Asks so many microseconds after the start.
     fn ask(&mut self, rule: Rule<'_>, act: Act, patience: Duration, micros: u64) -> Answer {
-        let order = Order {
-            policy: Name::new("api"),
-            key: None,
-            rule,
-            act,
-            patience,
-        };
-        let mut question = Question::new("test", &order).expect("numbers that fit");
+        let answer = self.try_ask(rule, act, patience, micros);
+        answer.expect("an answer")
+    }
+
+    fn try_ask(
+        &mut self,
+        rule: Rule<'_>,
+        act: Act,
+        patience: Duration,
+        micros: u64,
+    ) -> Result<Answer, Error> {
+        let mut question = question(rule, act, patience);
         question.arguments.push((START + micros).to_string());
         let script = question.script().by_given_clock();
         let command = script.by_text(&question.key, &question.arguments);
-        let returned: Vec<i64> = command.query(&mut self.connection).expect("an answer");
-        question.answer(&returned).expect("numbers of ours")
+        let returned: Vec<i64> = command.query(&mut self.connection)?;
+        question.answer(&returned)
     }
+
+    /// Puts a value of somebody else's in the place of ours.
+    fn put(&mut self, rule: Rule<'_>, value: &[(String, String)]) {
+        let key = question(rule, Act::Peek(0), Duration::ZERO).key;
+        let put = match rule {
+            Rule::SlidingWindow(_, SlidingWindow::Exact) => redis::Cmd::hset_multiple(&key, value),
+            _ => redis::Cmd::set(
+                &key,
+                value
+                    .iter()
+                    .map(|(_, text)| text.as_str())
+                    .collect::<String>(),
+            ),
+        };
+        put.exec(&mut self.connection).expect("an answer");
+    }
+}
+
+fn question(rule: Rule<'_>, act: Act, patience: Duration) -> Question {
+    let order = Order {
+        policy: Name::new("api"),
+        key: None,
+        rule,
+        act,
+        patience,
+    };
+    Question::new("test", &order).expect("numbers that fit")
 }
 
 /// A leaky bucket in Redis.
@@ -203,6 +235,55 @@ fn a_quota_that_changes_keeps_what_was_taken() {
     let look = scripts.ask(Rule::TokenBucket(&after), Act::Peek(0), Duration::ZERO, 0);
 
     assert_eq!(look.decision.status.remaining, 10);
+}
+
+#[test]
+fn whatever_is_stored_there_is_an_answer_or_an_error_that_says_so() {
+    let field = prop_oneof![
+        Just("at".to_owned()),
+        "1000000:(first|next|used|[0-9]{1,2})",
+        "[a-z]{1,3}"
+    ];
+    let text = prop_oneof![
+        "[0-9 :=,.'enx-]{0,30}",
+        "[0-9]{1,25}( 1000000:?[0-9 =,]{0,30})?"
+    ];
+    let value = proptest::collection::vec((field, text), 1..8);
+    let act = prop_oneof![
+        Just(Act::Take(1)),
+        Just(Act::TakeUpTo(u64::MAX)),
+        Just(Act::GiveBack(u64::MAX)),
+        Just(Act::Charge(3)),
+        Just(Act::Peek(2)),
+        Just(Act::Leave { cost: 1, turn: 7 })
+    ];
+    let server = RedisServer::start();
+    let quotas = Quotas::from(Quota::per_second(10));
+    let leaky = LeakyBucket::default();
+
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 300,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let outcome = runner.run(&(value, act), |(value, act)| {
+        for rule in [
+            Rule::TokenBucket(&quotas),
+            Rule::LeakyBucket(&quotas.as_slice()[0], leaky),
+            Rule::SlidingWindow(&quotas, SlidingWindow::Buckets(2)),
+            Rule::SlidingWindow(&quotas, SlidingWindow::Exact),
+        ] {
+            let mut scripts = Scripts::on(&server);
+            scripts.put(rule, &value);
+            let answer = scripts.try_ask(rule, act, Duration::ZERO, 0);
+            let is_said = matches!(answer, Ok(_) | Err(Error::Foreign(_) | Error::Unreadable));
+            prop_assert!(is_said, "{rule:?}: {answer:?}");
+        }
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
 }
 
 /// Whole numbers that no double could hold: what the script does in parts.

@@ -29,7 +29,10 @@ local function read()
   end
   for _, quota in ipairs(quotas) do
     for index, count in string.gmatch(stored[quota.id] or '', '(%d+)=(%d+)') do
-      quota.counts[tonumber(index)] = tonumber(count)
+      if not whole(index) or not whole(count) then
+        return nil
+      end
+      quota.counts[whole(index)] = whole(count)
     end
   end
   return at

@@ -23,7 +23,10 @@ end
 local function record(quota, number)
   local text = redis.call('HGET', key, field(quota, digits(number)))
   local at, cost = string.match(text or '', '^(%d+) (%d+)$')
-  return tonumber(at), tonumber(cost)
+  if not whole(at) or not whole(cost) then
+    return nil
+  end
+  return whole(at), whole(cost)
 end
 
 local function forget(quota, number)

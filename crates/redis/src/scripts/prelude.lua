@@ -14,9 +14,10 @@ local function clock(at)
   return now, 0
 end
 
--- A whole number of a stored text, nil if it is none.
+-- A whole number of a stored text, nil if it is none, or too large to go on counting from.
 local function whole(text)
-  return text and string.match(text, '^%d+$') and tonumber(text)
+  local number = text and string.match(text, '^%d+$') and tonumber(text)
+  return number and number < 4503599627370496 and number or nil
 end
 
 -- A whole number as text: tostring would round it to 14 digits.
