@@ -3,6 +3,7 @@
 mod bench;
 mod deny;
 mod experiments;
+mod fuzz;
 mod line;
 mod needs;
 mod report;
@@ -43,6 +44,12 @@ enum Command {
         /// Run the tests alone whose name contains this.
         filter: Option<String>,
     },
+    /// Look for headers that break what reads them.
+    Fuzz {
+        /// How long, for each target.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
     /// Check the licences, sources and bans of all dependencies.
     Deny,
 }
@@ -71,6 +78,7 @@ fn run(command: Command) -> Verdict {
         Command::Test { steps } => test::run(&steps),
         Command::Bench(Rest { args }) => bench::run(&args),
         Command::Experiments { filter } => experiments::run(filter),
+        Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Deny => deny::run(),
     }
 }

@@ -22,6 +22,9 @@ pub(crate) fn run(only: &[Kind]) -> Verdict {
     let program = env::current_exe()?;
     let binaries = program.parent().ok_or("the program stands in no folder")?;
     let chosen = |kind: &&Kind| only.is_empty() || only.contains(kind);
+    if chosen(&&Kind::Tests) {
+        needs::program("redis-server", "redis-server")?;
+    }
 
     let whole = Stopwatch::start();
     let mut run = Run::default();

@@ -6,6 +6,7 @@ mod failsafe;
 mod governor;
 mod http;
 mod recloser;
+mod tokio;
 pub(crate) mod tower;
 pub(crate) mod tower_resilience;
 
@@ -13,6 +14,7 @@ pub(crate) use failsafe::FailsafeLayer;
 pub(crate) use governor::GovernorLayer;
 pub(crate) use http::{OverHttp, bare_http, tower_governor_ample, tower_governor_dry};
 pub(crate) use recloser::RecloserLayer;
+pub(crate) use tokio::SpawnBlockingLayer;
 
 /// Returns one of so many keys: each comes as often as any other, in no order.
 pub(crate) fn any_key(keys: u64) -> u64 {

@@ -5,6 +5,7 @@ mod bulkhead;
 mod core;
 mod floor;
 mod hedge;
+mod isolate;
 mod ratelimit;
 mod retry;
 mod timeout;
@@ -22,6 +23,7 @@ pub fn families() -> Vec<Family> {
         hedge::family(),
         timeout::family(),
         bulkhead::family(),
+        isolate::family(),
         ratelimit::token_buckets(),
         ratelimit::by_key(),
         ratelimit::windows(),

@@ -84,7 +84,7 @@ impl Call for BulkheadCall {
         if let Some(way) = &self.way
             && self.began != UNTIMED
         {
-            way.compartment.learn(self.began, &outcome);
+            way.compartment.learn(self.began, &outcome, &way.thinning);
         }
         let (way, slots) = (self.way.take(), self.slots);
         // It holds nothing any more, and would be looked at again for that.

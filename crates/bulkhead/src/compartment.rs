@@ -2,13 +2,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 use watertight_core::{BoxError, Mode, Outcome, Reason, nanos};
 use watertight_metrics::Reporter;
 
 use crate::counts::{Count, Counts};
-use crate::limit::Learned;
+use crate::limit::{Learned, Thinning};
 use crate::settings::Settings;
 use crate::slots::{Refusal, Room};
 use crate::{BulkheadSnapshot, Limit, Sample};
@@ -20,10 +19,8 @@ pub(crate) struct Compartment {
     pub(crate) room: Room,
     /// The room of all keys together.
     pub(crate) all: Arc<Room>,
-    /// `None` for a fixed limit.
-    learned: ArcSwapOption<Learned>,
-    /// The setting behind the room's limit. It guards the changes of that: one at a time.
-    limit: Mutex<Limit>,
+    /// What is behind the room's limit. It guards the changes of that: one at a time.
+    limit: Mutex<Learned>,
     is_set_by_hand: AtomicBool,
     epoch: Instant,
     pub(crate) counts: Arc<Counts>,
@@ -38,12 +35,10 @@ impl Compartment {
         counts: Arc<Counts>,
         reporter: Reporter,
     ) -> Self {
-        let limit = settings.config.limit.clone();
         Self {
             room: Room::new(settings.room(stripes)),
             all,
-            learned: ArcSwapOption::new(limit.learned().map(Arc::new)),
-            limit: Mutex::new(limit),
+            limit: Mutex::new(Learned::new(settings.config.limit.clone())),
             is_set_by_hand: AtomicBool::new(false),
             epoch: Instant::now(),
             counts,
@@ -56,25 +51,21 @@ impl Compartment {
         nanos(now.saturating_duration_since(self.epoch))
     }
 
-    /// Takes in what a call that began at this time tells about how many there is room for.
-    pub(crate) fn learn(&self, began: u64, outcome: &Outcome) {
-        let learned = self.learned.load();
-        let Some(learned) = &*learned else {
+    /// Takes in what a call that began at this time tells about how many there is room for, if
+    /// `thinning` lets it through.
+    pub(crate) fn learn(&self, began: u64, outcome: &Outcome, thinning: &Thinning) {
+        let now = Instant::now();
+        let ended = self.time(now);
+        let took = Duration::from_nanos(ended.saturating_sub(began));
+        let sample = Sample::new(now, took, self.room.in_flight(), outcome);
+        let Some(sample) = sample.filter(|_| thinning.lets_through(ended)) else {
             return;
         };
-        let now = Instant::now();
-        let took = Duration::from_nanos(self.time(now).saturating_sub(began));
-        if let Some(sample) = Sample::new(now, took, self.room.in_flight(), outcome) {
-            learned.sample(&sample, |limit| self.apply(learned, limit, now));
-        }
-    }
-
-    /// Puts what was learnt in force, unless another setting has come meanwhile.
-    fn apply(&self, learned: &Arc<Learned>, limit: usize, now: Instant) {
-        let _setting = self.limit();
-        let current = self.learned.load();
-        if current.as_ref().is_some_and(|it| Arc::ptr_eq(it, learned)) {
-            self.room.resize(limit, || now);
+        // Neither who holds the lock nor who has panicked in it is worth waiting for.
+        if let Ok(mut limit) = self.limit.try_lock()
+            && let Some(changed) = limit.sample(&sample)
+        {
+            self.room.resize(changed, || now);
         }
     }
 
@@ -99,7 +90,7 @@ impl Compartment {
     pub(crate) fn reconfigure(&self, settings: &Settings, now: Instant) {
         let mut limit = self.limit();
         let mut room = settings.room(1);
-        if *limit == settings.config.limit {
+        if *limit.setting() == settings.config.limit {
             room.limit = self.room.limit();
         } else {
             self.set(&mut limit, settings.config.limit.clone());
@@ -116,9 +107,10 @@ impl Compartment {
         self.is_set_by_hand.store(true, Ordering::Relaxed);
     }
 
-    fn set(&self, limit: &mut Limit, to: Limit) {
-        self.learned.store(to.learned().map(Arc::new));
-        *limit = to;
+    fn set(&self, limit: &mut Learned, to: Limit) {
+        *limit = Learned::new(to);
+        // An algorithm that has panicked is gone.
+        self.limit.clear_poison();
     }
 
     /// Whether somebody has given this one a limit of its own.
@@ -128,17 +120,14 @@ impl Compartment {
 
     /// Returns how far the limit has come from where it began.
     pub(crate) fn learnt(&self) -> u64 {
-        if self.learned.load().is_none() {
-            return 0;
-        }
-        self.limit().initial().abs_diff(self.room.limit()) as u64
+        self.limit().setting().initial().abs_diff(self.room.limit()) as u64
     }
 
     pub(crate) fn snapshot(&self, mode: Mode, now: Instant) -> BulkheadSnapshot {
         BulkheadSnapshot::new(&self.room, mode, self.counts.waits(now))
     }
 
-    fn limit(&self) -> MutexGuard<'_, Limit> {
+    fn limit(&self) -> MutexGuard<'_, Learned> {
         self.limit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,12 +1,13 @@
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project::pin_project;
 use tower_service::Service;
 use watertight_core::{BoxError, Classify, Finish};
 
 use crate::call::BulkheadCall;
+use crate::passage::Passage;
 use crate::waiting::{Called, Waiting};
 
 /// The future of a call to [`Bulkhead`](crate::Bulkhead).
@@ -17,20 +18,10 @@ where
     S: Service<Req>,
 {
     #[pin]
-    state: State<S, C, N, Req>,
+    passage: PassageOf<S, C, N, Req>,
 }
 
-#[pin_project(project = StateProj)]
-enum State<S, C, N, Req>
-where
-    S: Service<Req>,
-{
-    Called(#[pin] Called<S, C, N, Req>),
-    /// Few calls wait, and all of them would be as large as those that do.
-    Waits(Pin<Box<Waiting<S, C, N, Req>>>),
-    /// `None` once it has been said.
-    Refused(Option<BoxError>),
-}
+type PassageOf<S, C, N, Req> = Passage<Called<S, C, N, Req>, Waiting<S, C, N, Req>>;
 
 impl<S, C, N, Req> ResponseFuture<S, C, N, Req>
 where
@@ -39,19 +30,19 @@ where
     #[inline]
     pub(crate) const fn called(call: Called<S, C, N, Req>) -> Self {
         Self {
-            state: State::Called(call),
+            passage: Passage::Called(call),
         }
     }
 
     pub(crate) fn waiting(call: Waiting<S, C, N, Req>) -> Self {
         Self {
-            state: State::Waits(Box::pin(call)),
+            passage: Passage::waiting(call),
         }
     }
 
     pub(crate) const fn refused(refusal: BoxError) -> Self {
         Self {
-            state: State::Refused(Some(refusal)),
+            passage: Passage::refused(refusal),
         }
     }
 }
@@ -67,23 +58,7 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
-        loop {
-            match state.as_mut().project() {
-                StateProj::Called(call) => return call.poll(cx),
-                StateProj::Waits(call) => {
-                    let called = ready!(call.as_mut().poll_call(cx));
-                    state.set(match called {
-                        Ok(call) => State::Called(call),
-                        Err(error) => State::Refused(Some(error)),
-                    });
-                }
-                StateProj::Refused(refusal) => {
-                    let refusal = refusal.take().expect("a call is refused only once");
-                    return Poll::Ready(Err(refusal));
-                }
-            }
-        }
+        self.project().passage.poll(cx)
     }
 }
 

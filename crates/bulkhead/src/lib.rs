@@ -135,8 +135,11 @@
 //!
 //! # Cost
 //!
-//! A call that finds a slot allocates nothing, takes no lock and reads no clock, but for an adaptive
-//! limit, which times it. One that waits is allocated.
+//! A call that finds a slot allocates nothing, takes no lock and reads no clock: it locks four
+//! instructions, to hold on to its bulkhead and to its slot. With keys it finds its own under the
+//! lock of a part of their map, which is two more. An adaptive limit times it, and hands over what
+//! that tells under a lock that nobody waits for, at most 16 times a millisecond on each thread. A
+//! call that waits is allocated.
 //!
 //! # Defaults
 //!
@@ -175,6 +178,7 @@ mod isolate;
 mod layer;
 mod limit;
 mod order;
+mod passage;
 mod plan;
 mod queue;
 mod service;

@@ -41,18 +41,17 @@ impl<S, C, N, Req> Waiting<S, C, N, Req> {
     }
 }
 
-impl<S, C, N, Req> Waiting<S, C, N, Req>
+/// Calls the service when it is its turn, and the service is ready.
+impl<S, C, N, Req> Future for Waiting<S, C, N, Req>
 where
     S: Service<Req>,
     S::Error: Into<BoxError>,
     C: Classify<S::Response> + Clone,
     N: Finish<S::Response, C> + Clone,
 {
-    /// Calls the service when it is its turn, and the service is ready.
-    pub(crate) fn poll_call(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Called<S, C, N, Req>, BoxError>> {
+    type Output = Result<Called<S, C, N, Req>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if this.call.is_none() {
             *this.call = Some(ready!(this.turn.as_mut().poll(cx))?);

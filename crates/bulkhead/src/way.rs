@@ -5,6 +5,7 @@ use watertight_core::{Entry, Padded, stripe_count, thread_number};
 
 use crate::compartment::Compartment;
 use crate::counts::Counts;
+use crate::limit::Thinning;
 use crate::slots::{Entrance, Room};
 
 /// A call's way to its compartment: the stripe of the thread that made it, or where there are keys
@@ -18,6 +19,7 @@ pub(crate) struct Way {
     /// Those of the compartment, one step nearer.
     pub(crate) counts: Arc<Counts>,
     pub(crate) stripe: usize,
+    pub(crate) thinning: Thinning,
 }
 
 impl Way {
@@ -26,6 +28,7 @@ impl Way {
             compartment: Arc::clone(compartment),
             counts: Arc::clone(&compartment.counts),
             stripe,
+            thinning: Thinning::default(),
         }
     }
 }

@@ -14,14 +14,27 @@ impl<const N: usize> Counters<N> {
     /// Creates counters that are zero.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_stripes(stripe_count())
+    }
+
+    /// Creates counters of which more threads share a cache line, if `stripes` is less than the
+    /// [usual](stripe_count): where there are many counters, of which each is seldom used.
+    ///
+    /// # Panics
+    ///
+    /// If `stripes` is no power of two.
+    #[must_use]
+    pub fn with_stripes(stripes: usize) -> Self {
+        assert!(stripes.is_power_of_two(), "{stripes} is no power of two");
         Self {
-            stripes: (0..Seat::count(stripe_count()))
+            stripes: (0..Seat::count(stripes))
                 .map(|_| Padded(array::from_fn(|_| AtomicU64::new(0))))
                 .collect(),
         }
     }
 
-    /// Adds `n` to a counter.
+    /// Adds `n` to a counter. Counters wrap around, so the two's complement of a number takes that
+    /// away.
     ///
     /// # Panics
     ///
@@ -48,7 +61,7 @@ impl<const N: usize> Counters<N> {
         self.stripes
             .iter()
             .map(|stripe| stripe[counter].load(Ordering::Relaxed))
-            .sum()
+            .fold(0, u64::wrapping_add)
     }
 }
 
@@ -77,5 +90,18 @@ mod tests {
         });
 
         assert_eq!((counters.total(0), counters.total(1)), (3, 15));
+    }
+
+    #[test]
+    fn what_one_thread_adds_another_may_take_away() {
+        for stripes in [1, 2, stripe_count()] {
+            let counters = Counters::<1>::with_stripes(stripes);
+            for n in [5, -3_i64] {
+                let add = || counters.add(0, n as u64);
+                thread::scope(|scope| scope.spawn(add).join().unwrap());
+            }
+
+            assert_eq!(counters.total(0), 2);
+        }
     }
 }

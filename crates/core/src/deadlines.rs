@@ -32,6 +32,12 @@ pub trait WriteDeadline<Req> {
     /// says less already. Returns false if nothing would be left of it.
     fn set_time_left(&self, request: &mut Req, left: Duration) -> bool;
 
+    /// Whether anything would be left of it if that were written. Writes nothing.
+    fn is_enough(&self, request: &Req, left: Duration) -> bool {
+        let _ = request;
+        !left.is_zero()
+    }
+
     /// Writes the [`Hops`](crate::Hops) that `request` has come through.
     fn set_hops(&self, request: &mut Req, hops: &str) {
         let _ = (request, hops);

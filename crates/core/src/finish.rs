@@ -9,6 +9,14 @@ pub trait Call {
 
     /// Ends the call.
     fn end(self, outcome: Outcome);
+
+    /// Ends the call whose response is dropped before its end.
+    fn break_off(self, outcome: Outcome)
+    where
+        Self: Sized,
+    {
+        self.end(outcome);
+    }
 }
 
 /// Says when a call is over: at the response ([`AtResponse`], the default), or when the body of an

@@ -160,11 +160,15 @@ impl<B, C: Classify<Response<B>>, K: Call> Watch<B, C, K> {
         if let Some(call) = self.call.take() {
             // A head that says nothing may say so for good, or wait for the status of gRPC.
             let stands = self.is_decided && self.head == Outcome::Ignored && lacks_status(end);
-            call.end(if stands {
+            let outcome = if stands {
                 self.head
             } else {
                 judge_end(&self.classify, self.head, end)
-            });
+            };
+            match end {
+                End::Dropped => call.break_off(outcome),
+                End::Complete(_) | End::Error(_) => call.end(outcome),
+            }
         }
     }
 }

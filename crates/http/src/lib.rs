@@ -99,11 +99,19 @@
 //! [`InboundLayer`] sets a [`Context`](watertight_core::Context) from what a request says, and
 //! [`ScopedBody`] takes one into the body of a response.
 //!
+//! # Rate limits
+//!
+//! A rate limit over HTTP says on its answers how it stands ([`RateLimitNotes`]), and
+//! [`RespondLayer`] says the same where it refuses. In a client, [`ObeyServerLayer`] reads what
+//! servers say so, and keeps to it. [`RateLimitStatus`], [`RateLimitPolicy`] and
+//! [`LegacyRateLimit`] read single headers.
+//!
 //! # Time
 //!
 //! [`HttpDeadlines`] is how layers of deadlines read and write how long a caller waits. A timeout
 //! ends with the head of a response: [`ResponseBodyTimeoutLayer`] goes on with its body, and
-//! [`RequestBodyTimeoutLayer`] looks after the body that goes out.
+//! [`RequestBodyTimeoutLayer`] looks after the body that goes out. Both count, and have handles, as
+//! [`BodyTimeoutLayer`] says.
 
 mod attempt;
 mod body_end;
@@ -115,7 +123,7 @@ mod grpc_code;
 mod inbound;
 mod notes;
 mod protocol;
-mod quota;
+mod rate_limit;
 mod repeat;
 mod replay;
 mod respond;
@@ -133,6 +141,11 @@ pub use ext::{Grpc, Http, HttpExt};
 pub use grpc_code::GrpcCode;
 pub use inbound::{Inbound, InboundFuture, InboundLayer};
 pub use notes::HttpNotes;
+pub use rate_limit::{
+    ByHost, LegacyRateLimit, LegacyReset, ObeyServer, ObeyServerBuilder, ObeyServerConfig,
+    ObeyServerExt, ObeyServerFuture, ObeyServerHandle, ObeyServerLayer, ObeyServerSnapshot,
+    QuotaUnit, RateLimitNotes, RateLimitPolicy, RateLimitStatus,
+};
 pub use repeat::{HeadOnly, HttpRepeat, KeptHeadOnly, KeptRequest, SameBody};
 pub use replay::{ReplayBody, ReplayError};
 pub use respond::{
@@ -142,6 +155,9 @@ pub use respond::{
 pub use retry_after::retry_after;
 pub use scoped_body::ScopedBody;
 pub use timed_body::{
-    RequestBodyTimeout, RequestBodyTimeoutFuture, RequestBodyTimeoutLayer, ResponseBodyTimeout,
-    ResponseBodyTimeoutFuture, ResponseBodyTimeoutLayer, TimedBody, UploadBody,
+    BodyTimeoutBuilder, BodyTimeoutConfig, BodyTimeoutHandle, BodyTimeoutLayer,
+    BodyTimeoutSnapshot, RequestBodies, RequestBodyTimeout, RequestBodyTimeoutFuture,
+    RequestBodyTimeoutHandle, RequestBodyTimeoutLayer, ResponseBodies, ResponseBodyTimeout,
+    ResponseBodyTimeoutFuture, ResponseBodyTimeoutHandle, ResponseBodyTimeoutLayer, Side,
+    TimedBody, UploadBody,
 };

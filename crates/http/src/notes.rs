@@ -5,7 +5,7 @@ use watertight_core::{Note, QuotaStatus, RetriesExhausted, Signs};
 use crate::GrpcCode;
 use crate::grpc_code::GRPC_PUSHBACK;
 use crate::protocol::Protocol;
-use crate::quota::write_quota;
+use crate::rate_limit::Wording;
 
 /// The header of an answer that was retried below as often as may be.
 const RETRY_EXHAUSTED: HeaderName = HeaderName::from_static("x-retry-exhausted");
@@ -19,7 +19,7 @@ const NEVER: HeaderValue = HeaderValue::from_static("-1");
 /// | note or sign | HTTP | gRPC |
 /// | --- | --- | --- |
 /// | the retries are exhausted | `x-retry-exhausted: 1` | `grpc-retry-pushback-ms: -1` |
-/// | how a rate limit stands | `RateLimit`, `RateLimit-Policy`, after draft-ietf-httpapi-ratelimit-headers-11 | the same |
+/// | how a rate limit stands | `RateLimit`, `RateLimit-Policy`: [`RateLimitNotes`](crate::RateLimitNotes) | the same |
 /// | not the right credentials | status 401 | `grpc-status: 16`, UNAUTHENTICATED, in the head |
 ///
 /// Both forms are read on every answer. An answer is written to as gRPC has it if its content type
@@ -35,7 +35,7 @@ impl<B> Note<Response<B>, RetriesExhausted> for HttpNotes {
 
 impl<B> Note<Response<B>, QuotaStatus> for HttpNotes {
     fn note(&self, response: &mut Response<B>, quota: QuotaStatus) {
-        write_quota(response.headers_mut(), &quota);
+        Wording::PLAIN.write(response.headers_mut(), &quota);
     }
 }
 

@@ -14,8 +14,8 @@ use http_body_util::{BodyExt, Empty, Full};
 use serde_json::{Value, json};
 use tower::layer::util::Identity;
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
-use watertight_core::{BoxError, Name, Reason, Rejection};
-use watertight_http::{AnswerBody, Cause, RespondExt, RespondLayer};
+use watertight_core::{BoxError, Name, Note, QuotaStatus, Reason, Rejection};
+use watertight_http::{AnswerBody, Cause, HttpNotes, LegacyReset, RespondExt, RespondLayer};
 
 type Answer = Response<AnswerBody<Empty<Bytes>>>;
 
@@ -203,6 +203,98 @@ async fn names_are_told_only_when_asked_for() {
     let problem = problem(http).await;
     assert_eq!(problem["name"], "payments");
     assert_eq!(problem["detail"], "payments: circuit open");
+}
+
+fn limited() -> Rejection {
+    Rejection::new(Reason::RateLimited, Name::new("api"))
+        .with_retry_after(Duration::from_millis(1200))
+        .with_quota(QuotaStatus {
+            policy: Name::new("api/pro"),
+            limit: 100,
+            remaining: 0,
+            reset: Duration::from_secs(60),
+            window: Duration::from_secs(60),
+        })
+}
+
+#[tokio::test]
+async fn a_rate_limit_that_refused_says_how_it_stands() {
+    let named = RespondLayer::new()
+        .expose_names(true)
+        .layer_on(failing(limited));
+
+    let http = named.clone().oneshot(request("")).await.unwrap();
+    let grpc = named.oneshot(request("application/grpc")).await.unwrap();
+
+    for answer in [&http, &grpc] {
+        let headers = answer.headers();
+        assert_eq!(header(headers, "ratelimit"), Some(r#""api/pro";r=0;t=2"#));
+        assert_eq!(
+            header(headers, "ratelimit-policy"),
+            Some(r#""api/pro";q=100;w=60"#)
+        );
+        assert_eq!(header(headers, "x-ratelimit-remaining"), None);
+    }
+    assert_eq!(http.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(header(http.headers(), "retry-after"), Some("2"));
+    assert_eq!(header(grpc.headers(), "grpc-status"), Some("8"));
+    assert_eq!(
+        header(grpc.headers(), "grpc-retry-pushback-ms"),
+        Some("1200")
+    );
+    let problem = problem(http).await;
+    assert_eq!(
+        problem["type"],
+        "https://iana.org/assignments/http-problem-types#quota-exceeded"
+    );
+    assert_eq!(problem["violated-policies"], json!(["api/pro"]));
+}
+
+#[tokio::test]
+async fn an_unexposed_policy_has_the_name_that_admitted_answers_have() {
+    let service = RespondLayer::new().layer_on(failing(limited));
+    let mut admitted = Response::new(());
+    HttpNotes.note(&mut admitted, *limited().quota().unwrap());
+
+    let refused = service.oneshot(request("")).await.unwrap();
+
+    let policy = header(admitted.headers(), "ratelimit-policy");
+    assert_eq!(header(refused.headers(), "ratelimit-policy"), policy);
+    let said = format!("{:?}", refused.headers());
+    let problem = problem(refused).await;
+    assert!(!format!("{said}{problem}").contains("api"));
+    let name = problem["violated-policies"][0].as_str().unwrap();
+    assert!(policy.unwrap().contains(name));
+}
+
+#[tokio::test]
+async fn a_deadline_within_a_limit_is_no_exceeded_quota() {
+    let late = || {
+        let quota = *limited().quota().unwrap();
+        Rejection::new(Reason::DeadlineExceeded, Name::new("api")).with_quota(quota)
+    };
+    let service = RespondLayer::new().layer_on(failing(late));
+
+    let answer = service.oneshot(request("")).await.unwrap();
+
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    assert!(answer.headers().contains_key("ratelimit"));
+    let problem = problem(answer).await;
+    assert_eq!(problem["type"], "about:blank");
+    assert_eq!(problem.get("violated-policies"), None);
+}
+
+#[tokio::test]
+async fn the_older_headers_are_written_on_demand() {
+    let service = RespondLayer::new()
+        .legacy_rate_limit(LegacyReset::Seconds)
+        .layer_on(failing(limited));
+
+    let answer = service.oneshot(request("")).await.unwrap();
+
+    let said = ["limit", "remaining", "reset"]
+        .map(|what| header(answer.headers(), &format!("x-ratelimit-{what}")));
+    assert_eq!(said, [Some("100"), Some("0"), Some("2")]);
 }
 
 #[derive(Debug)]

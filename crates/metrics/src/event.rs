@@ -40,6 +40,8 @@ pub enum What {
     BudgetExhausted,
     /// It has no place for more keys, and serves new ones together. Said once a second at most.
     KeysOverflowed,
+    /// What keeps its state for it does not answer. Said once a second at most.
+    StoreFailed,
     /// Another live layer of its kind has its name.
     NameTaken,
 }

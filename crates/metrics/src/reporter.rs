@@ -1,3 +1,4 @@
+use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ struct Shared {
     refusals_in_shadow: [Burst; REASONS],
     overflows: Burst,
     exhaustions: Burst,
+    store_failures: Burst,
 }
 
 /// The target of all that goes to `tracing`.
@@ -49,6 +51,7 @@ impl Reporter {
                 refusals_in_shadow: Default::default(),
                 overflows: Burst::default(),
                 exhaustions: Burst::default(),
+                store_failures: Burst::default(),
             }),
             key: None,
             label: None,
@@ -134,6 +137,15 @@ impl Reporter {
         if let Some(unsaid) = self.shared.overflows.say(self.at(now)) {
             self.send(What::KeysOverflowed);
             unharmed(|| warn!(target: TARGET, layer, %name, unsaid, "no place for new keys"));
+        }
+    }
+
+    /// Says that what keeps the layer's state does not answer, once a second.
+    pub fn store_failed(&self, error: &dyn Error, now: Instant) {
+        let Shared { layer, name, .. } = *self.shared;
+        if let Some(unsaid) = self.shared.store_failures.say(self.at(now)) {
+            self.send(What::StoreFailed);
+            unharmed(|| warn!(target: TARGET, layer, %name, %error, unsaid, "store failed"));
         }
     }
 

@@ -9,6 +9,7 @@ use watertight_metrics::Registry;
 use crate::algorithm::Algorithm;
 use crate::demand::{Planned, Priced};
 use crate::shared::Shared;
+use crate::store::InProcess;
 use crate::{
     LeakyBucket, MissingKey, PenaltyFn, Quota, Quotas, RateLimitConfig, RateLimitLayer, Rules,
     SlidingWindow, TokenBucket, WhenFull,
@@ -20,14 +21,16 @@ use crate::{
 /// range and its default.
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `build`"]
-pub struct RateLimitBuilder<A, R = Rules> {
-    name: Name,
-    config: RateLimitConfig<A>,
-    registry: Option<Registry>,
-    rules: R,
+pub struct RateLimitBuilder<A, R = Rules, L = InProcess> {
+    pub(crate) name: Name,
+    pub(crate) config: RateLimitConfig<A>,
+    pub(crate) registry: Option<Registry>,
+    pub(crate) rules: R,
+    /// Where the quotas are kept.
+    pub(crate) place: L,
 }
 
-impl<R> RateLimitBuilder<TokenBucket, R> {
+impl<R, L> RateLimitBuilder<TokenBucket, R, L> {
     /// Sets how many tokens may be saved up, of the quota that was given first. Default: what comes
     /// in its period.
     pub fn burst(mut self, tokens: u64) -> Self {
@@ -36,7 +39,7 @@ impl<R> RateLimitBuilder<TokenBucket, R> {
     }
 }
 
-impl<R> RateLimitBuilder<SlidingWindow, R> {
+impl<R, L> RateLimitBuilder<SlidingWindow, R, L> {
     /// Keeps the time of each call. See [`SlidingWindow::Exact`].
     pub fn exact(self) -> Self {
         self.window(SlidingWindow::Exact)
@@ -59,7 +62,7 @@ impl<R> RateLimitBuilder<SlidingWindow, R> {
     }
 }
 
-impl<R> RateLimitBuilder<LeakyBucket, R> {
+impl<R, L> RateLimitBuilder<LeakyBucket, R, L> {
     /// Sets how much may wait for its turn. Default: 0.
     pub fn queue(mut self, cost: u64) -> Self {
         self.config.algorithm.queue = cost;
@@ -86,9 +89,12 @@ impl<A, R> RateLimitBuilder<A, R> {
             config,
             registry: None,
             rules,
+            place: InProcess,
         }
     }
+}
 
+impl<A, R, L> RateLimitBuilder<A, R, L> {
     /// Adds a quota that has to be met, too. Default: none.
     pub fn and(mut self, quota: Quota) -> Self {
         self.config.quotas = self.config.quotas.and(quota);
@@ -146,12 +152,23 @@ impl<A, R> RateLimitBuilder<A, R> {
         self
     }
 
-    fn with<R2>(self, rules: impl FnOnce(R) -> R2) -> RateLimitBuilder<A, R2> {
+    fn with<R2>(self, rules: impl FnOnce(R) -> R2) -> RateLimitBuilder<A, R2, L> {
         RateLimitBuilder {
             name: self.name,
             config: self.config,
             registry: self.registry,
             rules: rules(self.rules),
+            place: self.place,
+        }
+    }
+
+    pub(crate) fn kept<L2>(self, place: impl FnOnce(L) -> L2) -> RateLimitBuilder<A, R, L2> {
+        RateLimitBuilder {
+            name: self.name,
+            config: self.config,
+            registry: self.registry,
+            rules: self.rules,
+            place: place(self.place),
         }
     }
 }
@@ -177,16 +194,17 @@ impl<A: Algorithm, R> RateLimitBuilder<A, R> {
     pub fn try_build(self) -> Result<RateLimitLayer<A, R>, ConfigError> {
         self.config.validate()?;
         let registry = self.registry.unwrap_or_else(|| Registry::global().clone());
-        let shared = Shared::new(A::KIND, self.name, self.config.into_any(), &registry);
-        Ok(RateLimitLayer::with(shared, self.rules))
+        let config = self.config.into_any();
+        let shared = Shared::new(A::KIND, self.name, config, None, &registry);
+        Ok(RateLimitLayer::with(shared, self.rules, self.place))
     }
 }
 
 #[allow(clippy::type_complexity, reason = "users do not spell these types")]
-impl<A, C, N, K, D, P, T> RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
+impl<A, C, N, K, D, P, T, L> RateLimitBuilder<A, Rules<C, N, K, D, P, T>, L> {
     /// Sets what answers mean, to the counts and to a [`penalty`](Self::penalty). Default:
     /// [`ErrorsAreFailures`](watertight_core::ErrorsAreFailures).
-    pub fn classify<C2>(self, classify: C2) -> RateLimitBuilder<A, Rules<C2, N, K, D, P, T>> {
+    pub fn classify<C2>(self, classify: C2) -> RateLimitBuilder<A, Rules<C2, N, K, D, P, T>, L> {
         self.set_classifier(classify)
     }
 
@@ -194,7 +212,7 @@ impl<A, C, N, K, D, P, T> RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
     pub fn classify_fn<Res, F>(
         self,
         classify: F,
-    ) -> RateLimitBuilder<A, Rules<ClassifyFn<F, Res>, N, K, D, P, T>>
+    ) -> RateLimitBuilder<A, Rules<ClassifyFn<F, Res>, N, K, D, P, T>, L>
     where
         F: Fn(Result<&Res, &DynError>) -> Outcome,
     {
@@ -203,13 +221,16 @@ impl<A, C, N, K, D, P, T> RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
 
     /// Sets when a call is over, and known how it went. Default:
     /// [`AtResponse`](watertight_core::AtResponse).
-    pub fn finish<N2>(self, finish: N2) -> RateLimitBuilder<A, Rules<C, N2, K, D, P, T>> {
+    pub fn finish<N2>(self, finish: N2) -> RateLimitBuilder<A, Rules<C, N2, K, D, P, T>, L> {
         self.set_finish(finish)
     }
 
     /// Gives each key quotas of its own. What becomes of a call for which `key` returns `None`,
     /// [`missing_key`](Self::missing_key) says.
-    pub fn key<Req, F, O>(self, key: F) -> RateLimitBuilder<A, Rules<C, N, KeyFn<F, Req>, D, P, T>>
+    pub fn key<Req, F, O>(
+        self,
+        key: F,
+    ) -> RateLimitBuilder<A, Rules<C, N, KeyFn<F, Req>, D, P, T>, L>
     where
         F: Fn(&Req) -> O,
         O: Into<Option<Key>>,
@@ -218,7 +239,7 @@ impl<A, C, N, K, D, P, T> RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
     }
 
     /// [`key`](Self::key) by a type.
-    pub fn key_by<K2>(self, key: K2) -> RateLimitBuilder<A, Rules<C, N, K2, D, P, T>> {
+    pub fn key_by<K2>(self, key: K2) -> RateLimitBuilder<A, Rules<C, N, K2, D, P, T>, L> {
         self.with(|rules| rules.key(key))
     }
 
@@ -228,7 +249,7 @@ impl<A, C, N, K, D, P, T> RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
     pub fn cost<Req, F>(
         self,
         cost: F,
-    ) -> RateLimitBuilder<A, Rules<C, N, K, Priced<D, F, Req>, P, T>>
+    ) -> RateLimitBuilder<A, Rules<C, N, K, Priced<D, F, Req>, P, T>, L>
     where
         F: Fn(&Req) -> u64,
     {
@@ -239,7 +260,7 @@ impl<A, C, N, K, D, P, T> RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
     pub fn plan_by<Req, F, O>(
         self,
         plan: F,
-    ) -> RateLimitBuilder<A, Rules<C, N, K, Planned<D, F, Req>, P, T>>
+    ) -> RateLimitBuilder<A, Rules<C, N, K, Planned<D, F, Req>, P, T>, L>
     where
         F: Fn(&Req) -> Option<O>,
         O: AsRef<str>,
@@ -249,7 +270,7 @@ impl<A, C, N, K, D, P, T> RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
 
     /// [`cost`](Self::cost) and [`plan_by`](Self::plan_by) by a type, a
     /// [`Demand`](crate::Demand).
-    pub fn demand<D2>(self, demand: D2) -> RateLimitBuilder<A, Rules<C, N, K, D2, P, T>> {
+    pub fn demand<D2>(self, demand: D2) -> RateLimitBuilder<A, Rules<C, N, K, D2, P, T>, L> {
         self.with_demand(|_| demand)
     }
 
@@ -258,7 +279,10 @@ impl<A, C, N, K, D, P, T> RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
     ///
     /// The tokens are taken from the quotas of the call's key and plan, even if they are not there,
     /// as far as [`Quota::debt`] goes.
-    pub fn penalty<F>(self, penalty: F) -> RateLimitBuilder<A, Rules<C, N, K, D, PenaltyFn<F>, T>>
+    pub fn penalty<F>(
+        self,
+        penalty: F,
+    ) -> RateLimitBuilder<A, Rules<C, N, K, D, PenaltyFn<F>, T>, L>
     where
         F: Fn(&Outcome) -> u64,
     {
@@ -268,7 +292,7 @@ impl<A, C, N, K, D, P, T> RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
     fn with_demand<D2>(
         self,
         demand: impl FnOnce(D) -> D2,
-    ) -> RateLimitBuilder<A, Rules<C, N, K, D2, P, T>> {
+    ) -> RateLimitBuilder<A, Rules<C, N, K, D2, P, T>, L> {
         self.with(|rules| {
             let Rules {
                 classify,
@@ -290,16 +314,16 @@ impl<A, C, N, K, D, P, T> RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
     }
 }
 
-impl<A, C, N, K, D, P, T> SetClassifier for RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
-    type With<C2> = RateLimitBuilder<A, Rules<C2, N, K, D, P, T>>;
+impl<A, C, N, K, D, P, T, L> SetClassifier for RateLimitBuilder<A, Rules<C, N, K, D, P, T>, L> {
+    type With<C2> = RateLimitBuilder<A, Rules<C2, N, K, D, P, T>, L>;
 
     fn set_classifier<C2>(self, classify: C2) -> Self::With<C2> {
         self.with(|rules| rules.classify(classify))
     }
 }
 
-impl<A, C, N, K, D, P, T> SetFinish for RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
-    type With<N2> = RateLimitBuilder<A, Rules<C, N2, K, D, P, T>>;
+impl<A, C, N, K, D, P, T, L> SetFinish for RateLimitBuilder<A, Rules<C, N, K, D, P, T>, L> {
+    type With<N2> = RateLimitBuilder<A, Rules<C, N2, K, D, P, T>, L>;
 
     fn set_finish<N2>(self, finish: N2) -> Self::With<N2> {
         self.with(|rules| rules.finish(finish))
@@ -307,8 +331,8 @@ impl<A, C, N, K, D, P, T> SetFinish for RateLimitBuilder<A, Rules<C, N, K, D, P,
 }
 
 /// An answer says how much is left.
-impl<A, C, N, K, D, P, T> SetNotes for RateLimitBuilder<A, Rules<C, N, K, D, P, T>> {
-    type With<T2> = RateLimitBuilder<A, Rules<C, N, K, D, P, T2>>;
+impl<A, C, N, K, D, P, T, L> SetNotes for RateLimitBuilder<A, Rules<C, N, K, D, P, T>, L> {
+    type With<T2> = RateLimitBuilder<A, Rules<C, N, K, D, P, T2>, L>;
 
     fn set_notes<T2>(self, notes: T2) -> Self::With<T2> {
         self.with(|rules| rules.notes(notes))
@@ -316,7 +340,7 @@ impl<A, C, N, K, D, P, T> SetNotes for RateLimitBuilder<A, Rules<C, N, K, D, P, 
 }
 
 /// A rate limit sends nothing again.
-impl<A, R> SetRepeat for RateLimitBuilder<A, R> {
+impl<A, R, L> SetRepeat for RateLimitBuilder<A, R, L> {
     type With<R2> = Self;
 
     fn set_repeat<R2>(self, _: R2) -> Self {
@@ -325,7 +349,7 @@ impl<A, R> SetRepeat for RateLimitBuilder<A, R> {
 }
 
 /// A rate limit knows of deadlines by the `Context`.
-impl<A, R> SetDeadlines for RateLimitBuilder<A, R> {
+impl<A, R, L> SetDeadlines for RateLimitBuilder<A, R, L> {
     type With<D> = Self;
 
     fn set_deadlines<D>(self, _: D) -> Self {

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 use watertight_core::{Call, Outcome};
@@ -26,8 +27,13 @@ impl<P> RateLimitCall<P> {
     }
 
     /// Returns what they share whom the call belongs to.
-    pub(crate) fn core(&self) -> Option<&Core> {
-        self.watched.as_ref().map(|(way, _)| &*way.0.0)
+    pub(crate) fn core(&self) -> Option<&Arc<Core>> {
+        self.watched.as_ref().map(|(way, _)| &way.0.0)
+    }
+
+    /// Ends a call that is refused after all, and counted so.
+    pub(crate) fn forget(mut self) {
+        self.watched = None;
     }
 
     /// Gives back what a call has taken whose `turn` was booked, and that is not made.
@@ -58,8 +64,7 @@ impl<P: Penalty> Call for RateLimitCall<P> {
         core.counts.add(Count::of(&outcome));
         let cost = self.penalty.penalty(&outcome);
         if cost > 0 {
-            let penalty = Ask { cost, ..ask };
-            core.limits.load().charge(penalty, Instant::now());
+            core.charge(Ask { cost, ..ask });
         }
     }
 }

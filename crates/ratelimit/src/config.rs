@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use watertight_core::{ConfigError, Mode};
 
 use crate::algorithm::{Algorithm, AnyAlgorithm};
+use crate::store::StoreConfig;
 use crate::{LeakyBucket, MissingKey, Quotas, SlidingWindow, TokenBucket, WhenFull};
 
 /// The settings of a rate limit that are plain data.
@@ -49,6 +50,10 @@ pub struct RateLimitConfig<A> {
     /// Whether answers say how much is left.
     #[cfg_attr(feature = "serde", serde(default = "announce"))]
     pub announce: bool,
+    /// How a layer with a [store](crate::RateLimitBuilder::store) gets on with it. One without has
+    /// no use for it.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub store: StoreConfig,
     /// Whether the limit refuses and delays calls, or only counts.
     #[cfg_attr(feature = "serde", serde(default))]
     pub mode: Mode,
@@ -90,6 +95,7 @@ impl<A: Algorithm> RateLimitConfig<A> {
             when_full: Self::WHEN_FULL,
             missing_key: Self::MISSING_KEY,
             announce: Self::ANNOUNCE,
+            store: StoreConfig::default(),
             mode: Mode::Enforce,
         }
     }
@@ -105,6 +111,7 @@ impl<A: Algorithm> RateLimitConfig<A> {
             self.algorithm.validate(quotas)?;
         }
         self.total.iter().try_for_each(Quotas::validate)?;
+        self.store.validate()?;
         if !(1..=Self::MOST_KEYS).contains(&self.max_keys) {
             let allowed = format!("in 1..={}", Self::MOST_KEYS);
             return Err(ConfigError::new("max_keys", self.max_keys, allowed));
@@ -126,6 +133,7 @@ impl<A: Algorithm> RateLimitConfig<A> {
             when_full: self.when_full,
             missing_key: self.missing_key,
             announce: self.announce,
+            store: self.store,
             mode: self.mode,
         }
     }
@@ -150,6 +158,7 @@ impl AnyConfig {
             ("when_full", format!("{:?}", self.when_full)),
             ("missing_key", format!("{:?}", self.missing_key)),
             ("announce", self.announce.to_string()),
+            ("store", format!("{:?}", self.store)),
         ])
     }
 }

@@ -38,21 +38,33 @@ pub(crate) enum Count {
     TooLate,
     /// Refused for want of a key.
     KeyMissing,
+    /// Refused because the store did not answer.
+    NotReady,
     /// Would have been refused, or would have had to wait, but for [`Mode::Shadow`].
     LimitedInShadow,
     /// Would have been refused for want of a key.
     KeyMissingInShadow,
+    /// Would have been refused because the store did not answer.
+    NotReadyInShadow,
+    /// The store could not do what it was asked.
+    StoreFailed,
+    /// The store did not answer in time.
+    StoreTimedOut,
+    /// What the store was to be told was not, for there was too much of it.
+    Untold,
 }
 
 impl Count {
-    const ALL: usize = 9;
+    const ALL: usize = 14;
 
-    const REFUSED: [(Reason, Mode, Self); 5] = [
+    const REFUSED: [(Reason, Mode, Self); 7] = [
         (Reason::RateLimited, Mode::Enforce, Self::Limited),
         (Reason::DeadlineExceeded, Mode::Enforce, Self::TooLate),
         (Reason::KeyMissing, Mode::Enforce, Self::KeyMissing),
+        (Reason::NotReady, Mode::Enforce, Self::NotReady),
         (Reason::RateLimited, Mode::Shadow, Self::LimitedInShadow),
         (Reason::KeyMissing, Mode::Shadow, Self::KeyMissingInShadow),
+        (Reason::NotReady, Mode::Shadow, Self::NotReadyInShadow),
     ];
 
     pub(crate) const fn of(outcome: &Outcome) -> Self {
@@ -157,7 +169,8 @@ impl Counts {
         let _ = self.retired.set(last);
     }
 
-    fn total(&self, count: Count) -> u64 {
+    /// Returns how often something was counted.
+    pub(crate) fn total(&self, count: Count) -> u64 {
         self.counters.total(count as usize)
     }
 }

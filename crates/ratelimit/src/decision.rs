@@ -59,6 +59,12 @@ pub struct Status {
 }
 
 impl Status {
+    /// Returns the share of the limit that has been taken.
+    pub(crate) fn utilization(self) -> f64 {
+        let taken = self.limit.saturating_sub(self.remaining);
+        taken as f64 / self.limit.max(1) as f64
+    }
+
     /// Returns the status under the name of its policy.
     #[must_use]
     pub const fn named(self, policy: Name) -> QuotaStatus {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{BoxError, Context, Key, KeyBy, Mode, QuotaStatus, Reason, Tracked};
+use watertight_core::{BoxError, Context, KeyBy, Mode, QuotaStatus, Reason, Tracked};
 
 use crate::call::RateLimitCall;
 use crate::leaky::Turn;
@@ -31,7 +31,8 @@ pub(crate) struct Passed<P> {
 pub(crate) type Called<F, C, N, P, T> = Tracked<F, RateLimitCall<P>, C, Noting<N, T>>;
 
 impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
-    /// Decides on a call of `request`.
+    /// Decides on a call of `request`. `is_heard` says whether answers can tell how the limit stands,
+    /// and `may_wait` whether there are turns to wait for.
     #[inline]
     pub(crate) fn admit<Req>(
         &self,
@@ -49,14 +50,10 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
             return Ok(self.unwatched());
         }
         let limits = core.limits.load();
-        let mut key = None;
-        if K::KEYED {
-            key = self.rules.key.key(request);
-            if key.is_none() && limits.missing_key != MissingKey::Share {
-                return self.without_key(&limits, mode);
-            }
-        }
-        let (ask, now) = (self.ask(&limits, key, request), Instant::now());
+        let Some(ask) = self.ask(&limits, mode, request)? else {
+            return Ok(self.unwatched());
+        };
+        let now = Instant::now();
         let is_said = is_heard && limits.announce && mode == Mode::Enforce;
         if !is_said && !may_wait {
             return match limits.pass(ask, now) {
@@ -80,30 +77,44 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
         })
     }
 
+    /// Returns what a call of `request` asks for, `None` if it passes without.
     #[inline]
-    fn ask<Req>(&self, limits: &Limits, key: Option<Key>, request: &Req) -> Ask
+    pub(crate) fn ask<Req>(
+        &self,
+        limits: &Limits,
+        mode: Mode,
+        request: &Req,
+    ) -> Result<Option<Ask>, BoxError>
     where
+        K: KeyBy<Req>,
         D: Demand<Req>,
     {
+        let mut key = None;
+        if K::KEYED {
+            key = self.rules.key.key(request);
+            if key.is_none() && limits.missing_key != MissingKey::Share {
+                return self.without_key(limits, mode);
+            }
+        }
         let demand = &self.rules.demand;
         let plan = demand.plan(request);
         let plan = plan.and_then(|name| limits.plan(name.as_ref()));
-        Ask {
+        Ok(Some(Ask {
             plan: plan.unwrap_or_default(),
             key,
             cost: demand.cost(request),
-        }
+        }))
     }
 
     #[cold]
-    fn without_key(&self, limits: &Limits, mode: Mode) -> Result<Passed<P>, BoxError> {
+    fn without_key(&self, limits: &Limits, mode: Mode) -> Result<Option<Ask>, BoxError> {
         let core = &self.shared.core;
         if limits.missing_key == MissingKey::Allow {
-            return Ok(self.unwatched());
+            return Ok(None);
         }
         if mode == Mode::Shadow {
             core.refuse_in_shadow(Reason::KeyMissing);
-            return Ok(self.unwatched());
+            return Ok(None);
         }
         Err(core.refuse_without_key())
     }
@@ -128,13 +139,15 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
         Err(core.refuse(verdict))
     }
 
+    /// Returns the call that asks so.
     #[inline]
-    fn watched(&self, ask: Ask) -> RateLimitCall<P> {
+    pub(crate) fn watched(&self, ask: Ask) -> RateLimitCall<P> {
         let way = Arc::clone(self.shared.stripes.mine());
         RateLimitCall::new(way, ask, self.rules.penalty.clone())
     }
 
-    fn unwatched(&self) -> Passed<P> {
+    /// Returns a call that the limit does not look at.
+    pub(crate) fn unwatched(&self) -> Passed<P> {
         Passed {
             call: RateLimitCall::unwatched(self.rules.penalty.clone()),
             quota: None,
@@ -167,6 +180,11 @@ impl<C: Clone, N: Clone, K, D, P: Penalty, T: Clone> Front<Rules<C, N, K, D, P, 
 
 /// Returns how long a call can wait: until its deadline.
 fn patience(now: Instant) -> Duration {
+    patience_at(|| now)
+}
+
+/// Returns how long a call can wait. The time is asked for only if it has a deadline.
+pub(crate) fn patience_at(now: impl FnOnce() -> Instant) -> Duration {
     let deadline = Context::with(|context| context.and_then(|context| context.deadline));
-    deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now))
+    deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now()))
 }

@@ -165,7 +165,8 @@ impl<A: Algorithm> RateLimitHandle<A> {
 impl<A: Algorithm> Handle for RateLimitHandle<A> {
     fn from_instance(instance: Arc<dyn Any + Send + Sync>) -> Option<Self> {
         let shared: Arc<Shared> = instance.downcast().ok()?;
-        (shared.kind() == A::KIND).then(|| Self::new(shared))
+        let is_of_this_kind = shared.kind() == A::KIND && shared.core.keeper.is_none();
+        is_of_this_kind.then(|| Self::new(shared))
     }
 }
 

@@ -8,34 +8,38 @@ use watertight_core::Name;
 use crate::algorithm::Algorithm;
 use crate::front::Front;
 use crate::shared::Shared;
+use crate::store::{InProcess, InStore, Store, Stored, StoredHandle};
 use crate::{
     LeakyBucket, Pace, Quotas, RateLimit, RateLimitBuilder, RateLimitConfig, RateLimitHandle,
     Rules, SlidingWindow, TokenBucket,
 };
 
-/// Wraps services in [`RateLimit`], or in [`Pace`] with a leaky bucket, all behind one limit.
+/// Wraps services in [`RateLimit`], or in [`Pace`] with a leaky bucket, all behind one limit. With a
+/// [store](RateLimitBuilder::store) it is [`Stored`] with all of them.
 ///
 /// It goes by the names of [`TokenBucketLayer`], [`SlidingWindowLayer`] and [`LeakyBucketLayer`].
-pub struct RateLimitLayer<A, R = Rules> {
+pub struct RateLimitLayer<A, R = Rules, L = InProcess> {
     shared: Arc<Shared>,
     rules: R,
+    /// Where the quotas are kept.
+    place: L,
     algorithm: PhantomData<fn() -> A>,
 }
 
 /// Lets bursts pass and bounds the rate: the limit of most servers.
 ///
 /// See the [crate docs](crate) for an example.
-pub type TokenBucketLayer<R = Rules> = RateLimitLayer<TokenBucket, R>;
+pub type TokenBucketLayer<R = Rules, L = InProcess> = RateLimitLayer<TokenBucket, R, L>;
 
 /// Bounds what comes in a period, whenever that begins: what contracts say.
 ///
 /// See the [crate docs](crate) for what it costs to be exact.
-pub type SlidingWindowLayer<R = Rules> = RateLimitLayer<SlidingWindow, R>;
+pub type SlidingWindowLayer<R = Rules, L = InProcess> = RateLimitLayer<SlidingWindow, R, L>;
 
 /// Delays calls so that they come at a constant rate: for a service that takes no bursts.
 ///
 /// See the [crate docs](crate) for an example.
-pub type LeakyBucketLayer<R = Rules> = RateLimitLayer<LeakyBucket, R>;
+pub type LeakyBucketLayer<R = Rules, L = InProcess> = RateLimitLayer<LeakyBucket, R, L>;
 
 impl<A: Algorithm> RateLimitLayer<A> {
     /// Creates a limit of `quotas` for all calls together.
@@ -59,11 +63,12 @@ impl<A: Algorithm> RateLimitLayer<A> {
     }
 }
 
-impl<A, R> RateLimitLayer<A, R> {
-    pub(crate) const fn with(shared: Arc<Shared>, rules: R) -> Self {
+impl<A, R, L> RateLimitLayer<A, R, L> {
+    pub(crate) const fn with(shared: Arc<Shared>, rules: R, place: L) -> Self {
         Self {
             shared,
             rules,
+            place,
             algorithm: PhantomData,
         }
     }
@@ -77,11 +82,21 @@ impl<A, R> RateLimitLayer<A, R> {
             rules: self.rules.clone(),
         }
     }
+}
 
+impl<A, R> RateLimitLayer<A, R, InProcess> {
     /// Returns a handle on the limit.
     #[must_use]
     pub fn handle(&self) -> RateLimitHandle<A> {
         RateLimitHandle::new(Arc::clone(&self.shared))
+    }
+}
+
+impl<A, R, St> RateLimitLayer<A, R, InStore<St>> {
+    /// Returns a handle on the limit.
+    #[must_use]
+    pub fn handle(&self) -> StoredHandle<A> {
+        StoredHandle::new(Arc::clone(&self.shared))
     }
 }
 
@@ -109,13 +124,22 @@ impl<S, R: Clone> Layer<S> for RateLimitLayer<LeakyBucket, R> {
     }
 }
 
-impl<A, R: Clone> Clone for RateLimitLayer<A, R> {
-    fn clone(&self) -> Self {
-        Self::with(Arc::clone(&self.shared), self.rules.clone())
+impl<S, A, R: Clone, St: Store> Layer<S> for RateLimitLayer<A, R, InStore<St>> {
+    type Service = Stored<S, St, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Stored::new(inner, self.place.0.clone(), self.front())
     }
 }
 
-impl<A, R> fmt::Debug for RateLimitLayer<A, R> {
+impl<A, R: Clone, L: Clone> Clone for RateLimitLayer<A, R, L> {
+    fn clone(&self) -> Self {
+        let shared = Arc::clone(&self.shared);
+        Self::with(shared, self.rules.clone(), self.place.clone())
+    }
+}
+
+impl<A, R, L> fmt::Debug for RateLimitLayer<A, R, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimitLayer")
             .field("shared", &self.shared)

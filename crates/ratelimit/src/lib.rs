@@ -124,6 +124,11 @@
 //! [`when_full`](RateLimitBuilder::when_full) says who goes. A call in which no key is found is
 //! refused, or what [`missing_key`](RateLimitBuilder::missing_key) says.
 //!
+//! # Many processes
+//!
+//! With a [`store`](RateLimitBuilder::store) the quotas are kept in one place for many processes. What
+//! that costs, and what becomes of calls when the store fails, is at [`store`].
+//!
 //! # Order
 //!
 //! On a server outside of all that does work, so that a refused call costs next to nothing. On a
@@ -151,6 +156,7 @@
 //! | [`RateLimited`](watertight_core::Reason::RateLimited) | there is not as much left as it costs |
 //! | [`DeadlineExceeded`](watertight_core::Reason::DeadlineExceeded) | its turn would come after its deadline |
 //! | [`KeyMissing`](watertight_core::Reason::KeyMissing) | no key is found in it |
+//! | [`NotReady`](watertight_core::Reason::NotReady) | the store has failed, with [`OnStoreFailure::Refuse`](store::OnStoreFailure::Refuse) |
 //!
 //! That of a limit has the [quota](watertight_core::Rejection::quota) that refused, and `retry_after`
 //! is how long it takes until the same call could pass, none if it costs more than can ever be
@@ -161,7 +167,7 @@
 //!
 //! # Sharing
 //!
-//! The quotas belong to the layer: all services that one layer or its clones make, and all clones of
+//! Without a store the quotas belong to the layer: all services that one layer or its clones make, and all clones of
 //! those services, take from the same.
 //!
 //! # Cost
@@ -181,8 +187,9 @@
 //! | [`max_keys`](RateLimitConfig::max_keys), [`when_full`](RateLimitConfig::when_full) | 65,536, [`WhenFull::Evict`] |
 //! | [`missing_key`](RateLimitConfig::missing_key) | [`MissingKey::Refuse`] |
 //! | [`announce`](RateLimitConfig::announce) | true |
+//! | [`store.timeout`](store::StoreConfig::timeout), [`store.on_failure`](store::StoreConfig::on_failure) | 50 ms, `Local(1.0)` |
 //!
-//! The reasons are at the constants of [`RateLimitConfig`].
+//! The reasons are at the constants of [`RateLimitConfig`] and [`StoreConfig`](store::StoreConfig).
 //!
 //! # Telemetry
 //!
@@ -226,6 +233,7 @@ mod rules;
 mod service;
 mod shared;
 mod snapshot;
+pub mod store;
 mod sync;
 mod table;
 mod tables;

@@ -10,6 +10,7 @@ use crate::decision::Meter;
 use crate::leaky::Turn;
 use crate::machine::{Machine, Plant};
 use crate::policy::Policy;
+use crate::store::{Act, Order, Share, StoreConfig};
 use crate::{Decision, MissingKey, Quotas, Status};
 
 /// The limits in force, which are replaced as a whole.
@@ -22,6 +23,8 @@ pub(crate) struct Limits {
     total: Option<Arc<Policy>>,
     pub(crate) missing_key: MissingKey,
     pub(crate) announce: bool,
+    /// How a layer with a store gets on with it.
+    pub(crate) store: StoreConfig,
 }
 
 /// What a call asks for.
@@ -59,10 +62,17 @@ impl Verdict {
 impl Limits {
     /// Makes the limits of a valid config, in place of others if there are any.
     ///
-    /// What has not changed stays as it is. A plan keeps its place for good, so that calls in flight
+    /// The machines of the quotas grant a `share` of them; that of the total grants all of it. What
+    /// has not changed stays as it is. A plan keeps its place for good, so that calls in flight
     /// still find it.
-    pub(crate) fn new(name: Name, config: &AnyConfig, before: Option<&Self>, now: Instant) -> Self {
-        let plant = Plant::new(config);
+    pub(crate) fn new(
+        name: Name,
+        config: &AnyConfig,
+        share: Share,
+        before: Option<&Self>,
+        now: Instant,
+    ) -> Self {
+        let plant = Plant::new(config, share);
         let policy = |name: String, quotas: &Quotas, plant: &Plant, old: Option<&Arc<Policy>>| {
             Policy::in_place_of(old, &name, quotas, plant, now)
         };
@@ -91,6 +101,7 @@ impl Limits {
             total,
             missing_key: config.missing_key,
             announce: config.announce,
+            store: config.store,
         }
     }
 
@@ -145,13 +156,59 @@ impl Limits {
         }
     }
 
+    /// Returns what a store is to be told that keeps the quotas of who asks.
+    pub(crate) fn order(&self, ask: Ask, act: Act, patience: Duration) -> Order<'_> {
+        self.policy(ask.plan).order(ask.key, act, patience)
+    }
+
+    /// Returns what a store's decision says.
+    pub(crate) fn verdict_of(&self, ask: Ask, decision: Decision) -> Verdict {
+        self.policy(ask.plan).verdict(decision)
+    }
+
+    /// Takes what a call costs of the total, if there is one.
+    pub(crate) fn take_of_total(&self, ask: Ask, now: impl FnOnce() -> Instant) -> Option<Verdict> {
+        let total = self.total.as_ref()?;
+        Some(total.verdict(total.machine.take(None, ask.cost, now())))
+    }
+
+    /// Says how the total stands, if there is one.
+    pub(crate) fn peek_at_total(&self, now: Instant) -> Option<Verdict> {
+        let total = self.total.as_ref()?;
+        Some(total.verdict(total.machine.peek(None, 0, now)))
+    }
+
+    /// Gives back what a call has taken of the total.
+    pub(crate) fn give_total_back(&self, ask: Ask, now: Instant) {
+        if let Some(total) = &self.total {
+            total.machine.give_back(None, ask.cost, now);
+        }
+    }
+
+    /// Takes what a call costs, now or with a turn, and nothing of the total.
+    pub(crate) fn arrive_at_own(
+        &self,
+        ask: Ask,
+        now: Instant,
+        patience: Duration,
+    ) -> (Verdict, Option<Turn>) {
+        let policy = self.policy(ask.plan);
+        let (own, turn) = policy.machine.arrive(ask.key, ask.cost, now, || patience);
+        (policy.verdict(own), turn)
+    }
+
+    /// Gives back what a call has taken that is not made, and nothing of the total.
+    pub(crate) fn leave_own(&self, ask: Ask, turn: Option<&Turn>, now: Instant) {
+        self.policy(ask.plan)
+            .machine
+            .leave(ask.key, ask.cost, turn, now);
+    }
+
     /// Gives back what a call has taken that has waited for its turn, and was not made.
     pub(crate) fn leave(&self, ask: Ask, turn: &Turn, now: Instant) {
         let policy = self.policy(ask.plan);
         policy.machine.leave(ask.key, ask.cost, Some(turn), now);
-        if let Some(total) = &self.total {
-            total.machine.give_back(None, ask.cost, now);
-        }
+        self.give_total_back(ask, now);
     }
 
     /// Takes what there is, up to the cost.
@@ -195,9 +252,7 @@ impl Limits {
         self.policy(ask.plan)
             .machine
             .give_back(ask.key, ask.cost, now);
-        if let Some(total) = &self.total {
-            total.machine.give_back(None, ask.cost, now);
-        }
+        self.give_total_back(ask, now);
     }
 
     /// Takes a penalty of who asks. It is none of the others' fault, and the total stays as it is.
@@ -213,8 +268,8 @@ impl Limits {
 
     /// Returns how the limit of all keys together stands.
     pub(crate) fn total(&self, now: Instant) -> Option<Status> {
-        let total = self.total.as_ref()?;
-        Some(total.machine.peek(None, 0, now).status)
+        let verdict = self.peek_at_total(now)?;
+        Some(verdict.decision.status)
     }
 
     /// Returns how many keys there are of which something is known. `None` if there are no keys.
@@ -250,7 +305,7 @@ impl Limits {
 }
 
 /// Returns the verdict that stands if both have to be met.
-fn tighter(own: Verdict, of_all: Verdict) -> Verdict {
+pub(crate) fn tighter(own: Verdict, of_all: Verdict) -> Verdict {
     let order = |verdict: &Verdict| (verdict.decision.admitted, verdict.decision.status.remaining);
     if order(&of_all) < order(&own) {
         of_all

@@ -7,6 +7,7 @@ use crate::algorithm::AnyAlgorithm;
 use crate::config::AnyConfig;
 use crate::decision::Meter;
 use crate::leaky::{Turn, Turns};
+use crate::store::{Rule, Share};
 use crate::tables::Tables;
 use crate::token_bucket::TokenBucket;
 use crate::window::{Room, Window};
@@ -25,16 +26,19 @@ pub(crate) enum Machine {
 pub(crate) struct Plant {
     algorithm: AnyAlgorithm,
     room: Room,
+    /// How much of the quotas it grants.
+    share: Share,
 }
 
 impl Plant {
-    pub(crate) const fn new(config: &AnyConfig) -> Self {
+    pub(crate) const fn new(config: &AnyConfig, share: Share) -> Self {
         Self {
             algorithm: config.algorithm,
             room: Room {
                 max_keys: config.max_keys,
                 when_full: config.when_full,
             },
+            share,
         }
     }
 
@@ -42,7 +46,25 @@ impl Plant {
     pub(crate) const fn of_total(self) -> Self {
         Self {
             algorithm: AnyAlgorithm::TokenBucket(crate::TokenBucket {}),
+            share: Share::ALL,
             ..self
+        }
+    }
+
+    /// Returns how long calls may wait for their turns.
+    pub(crate) fn max_wait(&self) -> Duration {
+        match self.algorithm {
+            AnyAlgorithm::LeakyBucket(setting) => setting.max_wait.unwrap_or(Duration::MAX),
+            AnyAlgorithm::TokenBucket(_) | AnyAlgorithm::SlidingWindow(_) => Duration::MAX,
+        }
+    }
+
+    /// Returns what an order of `quotas` to a store says of them.
+    pub(crate) fn rule<'a>(&self, quotas: &'a Quotas) -> Rule<'a> {
+        match self.algorithm {
+            AnyAlgorithm::TokenBucket(_) => Rule::TokenBucket(quotas),
+            AnyAlgorithm::SlidingWindow(setting) => Rule::SlidingWindow(quotas, setting),
+            AnyAlgorithm::LeakyBucket(setting) => Rule::LeakyBucket(first(quotas), setting),
         }
     }
 
@@ -64,7 +86,7 @@ macro_rules! each {
 impl Machine {
     /// Makes the machine of valid quotas.
     pub(crate) fn new(plant: &Plant, quotas: &Quotas, now: Instant) -> Self {
-        let tables = plant.tables(quotas);
+        let (tables, quotas) = (plant.tables(quotas), &plant.share.of_quotas(quotas));
         match plant.algorithm {
             AnyAlgorithm::TokenBucket(_) => {
                 Self::TokenBucket(TokenBucket::new(quotas, tables, now))
@@ -73,6 +95,7 @@ impl Machine {
                 Self::SlidingWindow(Window::new(setting, quotas, tables, plant.room, now))
             }
             AnyAlgorithm::LeakyBucket(setting) => {
+                let setting = plant.share.of_pace(setting);
                 Self::LeakyBucket(Turns::new(&setting, first(quotas), tables, now))
             }
         }
@@ -80,17 +103,17 @@ impl Machine {
 
     /// Makes the machine of other quotas, which take the place of these at `now`.
     pub(crate) fn followed_by(&self, plant: &Plant, quotas: &Quotas, now: Instant) -> Self {
-        let tables = plant.tables(quotas);
+        let (tables, shared) = (plant.tables(quotas), &plant.share.of_quotas(quotas));
         match (self, plant.algorithm) {
             (Self::TokenBucket(before), AnyAlgorithm::TokenBucket(_)) => {
-                Self::TokenBucket(before.followed_by(quotas, tables, now))
+                Self::TokenBucket(before.followed_by(shared, tables, now))
             }
             (Self::SlidingWindow(before), AnyAlgorithm::SlidingWindow(setting)) => {
-                let next = before.followed_by(setting, quotas, tables, plant.room, now);
+                let next = before.followed_by(setting, shared, tables, plant.room, now);
                 Self::SlidingWindow(next)
             }
             (Self::LeakyBucket(before), AnyAlgorithm::LeakyBucket(setting)) => {
-                let quota = first(quotas);
+                let (setting, quota) = (plant.share.of_pace(setting), first(shared));
                 Self::LeakyBucket(before.followed_by(&setting, quota, tables, now))
             }
             _ => Self::new(plant, quotas, now),

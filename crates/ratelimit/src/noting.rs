@@ -20,6 +20,13 @@ impl<N, T> Noting<N, T> {
     }
 }
 
+impl<N, T> Noting<N, T> {
+    /// Has it note this.
+    pub(crate) const fn say(&mut self, quota: Option<QuotaStatus>) {
+        self.quota = quota;
+    }
+}
+
 impl<Res, C, N, T> Finish<Res, C> for Noting<N, T>
 where
     N: Finish<Res, C>,

@@ -1,10 +1,12 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::Name;
+use watertight_core::{Key, Name};
 
 use crate::limits::Verdict;
 use crate::machine::{Machine, Plant};
+use crate::store::{Act, Order};
 use crate::{Decision, Quotas};
 
 /// What some calls are limited by.
@@ -48,6 +50,17 @@ impl Policy {
             machine,
             names: names.collect(),
         })
+    }
+
+    /// Returns what a store is to be told that keeps these quotas.
+    pub(crate) fn order(&self, key: Option<Key>, act: Act, patience: Duration) -> Order<'_> {
+        Order {
+            policy: self.names[0],
+            key,
+            rule: self.plant.rule(&self.quotas),
+            act,
+            patience: patience.min(self.plant.max_wait()),
+        }
     }
 
     /// Returns the verdict that is a decision of this policy.

@@ -53,6 +53,12 @@ impl Quotas {
     }
 }
 
+impl FromIterator<Quota> for Quotas {
+    fn from_iter<I: IntoIterator<Item = Quota>>(quotas: I) -> Self {
+        Self(quotas.into_iter().collect())
+    }
+}
+
 impl From<Quota> for Quotas {
     fn from(quota: Quota) -> Self {
         Self(vec![quota])

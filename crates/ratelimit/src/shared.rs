@@ -8,8 +8,9 @@ use crate::algorithm::Algorithm;
 use crate::config::AnyConfig;
 use crate::counts::Counts;
 use crate::limits::{Ask, Limits};
+use crate::store::{Keeper, Share};
 use crate::way::{Core, Way};
-use crate::{LeakyBucket, RateLimitSnapshot};
+use crate::{LeakyBucket, RateLimitSnapshot, Status};
 
 /// What all services of one layer share.
 #[derive(Debug)]
@@ -25,12 +26,15 @@ impl Shared {
         kind: &'static str,
         name: Name,
         config: AnyConfig,
+        keeper: Option<Keeper>,
         registry: &Registry,
     ) -> Arc<Self> {
         let reporter = registry.reporter(kind, name);
         let counts = Counts::new(kind, name, reporter.clone());
-        let limits = Limits::new(name, &config, None, Instant::now());
-        let core = Arc::new(Core::new(config.mode, limits, counts, reporter));
+        let share = granted(&config, keeper.as_ref());
+        let limits = Limits::new(name, &config, share, None, Instant::now());
+        let core = Core::new(config.mode, limits, counts, reporter, keeper);
+        let core = Arc::new(core);
         let shared = Arc::new(Self {
             stripes: Stripes::new(|_| Way(Arc::clone(&core))),
             core,
@@ -58,7 +62,9 @@ impl Shared {
         {
             let mut current = self.config();
             let before = self.core.limits.load_full();
-            let limits = Limits::new(self.name(), &config, Some(&before), Instant::now());
+            let share = granted(&config, self.core.keeper.as_ref());
+            let now = Instant::now();
+            let limits = Limits::new(self.name(), &config, share, Some(&before), now);
             self.core.limits.store(limits);
             self.core.set_mode(config.mode);
             *current = config;
@@ -86,6 +92,14 @@ impl Shared {
     }
 }
 
+/// Returns how much of its quotas the process grants by itself.
+const fn granted(config: &AnyConfig, keeper: Option<&Keeper>) -> Share {
+    match keeper {
+        Some(_) => Share::of(config.store.on_failure),
+        None => Share::ALL,
+    }
+}
+
 impl Instance for Shared {
     fn kind(&self) -> &'static str {
         self.core.counts.kind()
@@ -102,7 +116,11 @@ impl Instance for Shared {
         snapshot.in_flight = Some(look.in_flight as u64);
         let is_pace = self.kind() == LeakyBucket::KIND;
         snapshot.queue_depth = is_pace.then_some(look.queued as u64);
-        snapshot.utilization = look.utilization();
+        snapshot.utilization = match self.core.keeper {
+            // How much is taken of the quotas, the store knows.
+            Some(_) => look.total.map(Status::utilization),
+            None => look.utilization(),
+        };
         snapshot.queue_wait = look.queue_wait;
         snapshot.keys = look.keys.map(|keys| keys as u64);
         snapshot.keys_evicted = look.keys_evicted;

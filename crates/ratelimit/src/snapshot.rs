@@ -35,7 +35,6 @@ impl RateLimitSnapshot {
             Some(_) => self.total?,
             None => self.total.unwrap_or(self.status),
         };
-        let taken = status.limit.saturating_sub(status.remaining);
-        Some(taken as f64 / status.limit.max(1) as f64)
+        Some(status.utilization())
     }
 }

@@ -8,6 +8,7 @@ use watertight_metrics::Reporter;
 use crate::counts::Counts;
 use crate::latest::Latest;
 use crate::limits::{Limits, Verdict};
+use crate::store::Keeper;
 
 /// A call's way to the limits: the stripe of the thread that made it.
 pub(crate) type Held = Arc<Padded<Way>>;
@@ -23,15 +24,24 @@ pub(crate) struct Core {
     pub(crate) limits: Latest<Limits>,
     pub(crate) counts: Counts,
     pub(crate) reporter: Reporter,
+    /// What keeps the quotas of all but the total, if this process does not.
+    pub(crate) keeper: Option<Keeper>,
 }
 
 impl Core {
-    pub(crate) fn new(mode: Mode, limits: Limits, counts: Counts, reporter: Reporter) -> Self {
+    pub(crate) fn new(
+        mode: Mode,
+        limits: Limits,
+        counts: Counts,
+        reporter: Reporter,
+        keeper: Option<Keeper>,
+    ) -> Self {
         Self {
             mode: AtomicU8::new(mode as u8),
             limits: Latest::new(limits),
             counts,
             reporter,
+            keeper,
         }
     }
 
@@ -73,6 +83,12 @@ impl Core {
     #[cold]
     pub(crate) fn refuse_without_key(&self) -> BoxError {
         self.rejection(Reason::KeyMissing).into()
+    }
+
+    /// Counts a call that the store says nothing of, and makes the error of it.
+    #[cold]
+    pub(crate) fn refuse_for_store(&self) -> BoxError {
+        self.rejection(Reason::NotReady).into()
     }
 
     /// Counts a call that passes only because nothing is refused.

@@ -1,14 +1,20 @@
+use std::array;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The last calls that were allowed the longest timeout, and what has become of them.
+use crate::heard::{Heard, Last, Late, Testimony};
+
+/// The calls that are allowed the longest timeout, and what becomes of them.
 ///
 /// Of a call that is cut off nobody knows how long it would have taken. These know: each is one of
 /// many of its time, and speaks for those that were cut off. All times are in nanoseconds.
 #[derive(Debug)]
 pub(crate) struct Explorers {
-    slots: Box<[AtomicU64]>,
+    /// When those set out that are out. 0 is none.
+    out: [AtomicU64; MOST_OUT],
     set_out: AtomicU64,
-    /// The number of the first that may speak.
+    /// Of those that came back late, and those that did not.
+    heard: Heard,
+    /// Who has set out before that does not speak.
     first: AtomicU64,
     /// How many calls have been cut off.
     cuts: AtomicU64,
@@ -26,19 +32,8 @@ pub(crate) struct Explorer {
     pub(crate) since: u64,
 }
 
-/// What is known of the calls that take longer than a limit.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Testimony {
-    /// They end after this time.
-    Ends(u64),
-    /// They do not end, as far as anybody has waited.
-    Hangs,
-    /// Nobody has seen any.
-    Unknown,
-}
-
-/// Of a hundred calls that are cut off of ten thousand, one will be here.
-const MOST: usize = 256;
+/// So many are looked after while they are out: enough to see that calls hang.
+const MOST_OUT: usize = 64;
 
 /// So many may set out before their turn: calls that are cut off in a row say that something has
 /// changed, and whether it is for long is not known until a few have been waited for.
@@ -47,19 +42,12 @@ const MOST_AHEAD: u64 = 4;
 /// One that is out for so many times the limit is taken for one that hangs. Until then nobody knows.
 const PATIENCE: u64 = 8;
 
-const TAG_BITS: u32 = 2;
-/// It set out at this time.
-const OUT: u64 = 1;
-/// It took this time.
-const ENDED: u64 = 2;
-/// It has not ended for this time, or has failed after it.
-const HUNG: u64 = 3;
-
 impl Explorers {
     pub(crate) fn new() -> Self {
         Self {
-            slots: (0..MOST).map(|_| AtomicU64::new(0)).collect(),
+            out: array::from_fn(|_| AtomicU64::new(0)),
             set_out: AtomicU64::new(0),
+            heard: Heard::new(),
             first: AtomicU64::new(0),
             cuts: AtomicU64::new(0),
             wanted: AtomicBool::new(false),
@@ -93,87 +81,84 @@ impl Explorers {
                 .is_ok()
     }
 
-    /// Sends a call out.
-    pub(crate) fn send(&self, now: u64) -> Explorer {
+    /// Sends a call out, while other calls are cut off at `limit`.
+    pub(crate) fn send(&self, limit: u64, now: u64) -> Explorer {
         let explorer = Explorer {
             number: self.set_out.fetch_add(1, Ordering::Relaxed),
-            since: now,
+            since: now.max(1),
         };
-        self.slot(explorer.number)
-            .store(word(now, OUT), Ordering::Relaxed);
+        let place = self.place(explorer);
+        let holder = place.load(Ordering::Relaxed);
+        // It speaks as soon as it has been waited for, which it would never be in a hurry.
+        if holder == 0 || is_overdue(holder, limit, now) {
+            place.store(explorer.since, Ordering::Relaxed);
+        }
         explorer
     }
 
-    /// Takes note of what became of an explorer after this time: an answer, or none that is any
-    /// good.
-    pub(crate) fn ended(&self, explorer: Explorer, after: u64, well: bool) {
-        let ended = word(after, if well { ENDED } else { HUNG });
-        // Its place may have been taken.
-        let _ = self.slot(explorer.number).compare_exchange(
-            word(explorer.since, OUT),
-            ended,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
+    /// Takes note that an explorer was answered after this time, while other calls are cut off at
+    /// `limit`.
+    pub(crate) fn came_back(&self, explorer: Explorer, after: u64, limit: u64) {
+        self.is_in(explorer);
+        if after > limit {
+            self.heard.add(explorer.since, Late::Ended(after));
+        }
+    }
+
+    /// Takes note that there was no good answer, as far as one was waited for.
+    pub(crate) fn lost(&self, explorer: Explorer, after: u64, limit: u64) {
+        // One whose place was taken has spoken before: they would all be heard of again when what
+        // has held them up is long over.
+        if self.is_in(explorer) && after > limit {
+            self.heard.add(explorer.since, Late::Hung(after));
+        }
     }
 
     /// Takes note that a call was cut off at `limit`, and says what would have become of it.
     ///
-    /// Half of the calls go by what the last of those has met that took longer than the limit, a
-    /// quarter by the one before it, and so on: what is over must not speak for what has begun.
-    /// Only those speak that set out after the first `before`.
-    pub(crate) fn cut(&self, limit: u64, before: u64, now: u64) -> Testimony {
+    /// Half of the calls go by the last of those that took longer than the limit, a quarter by the
+    /// one before it, and so on: what is over must not speak for what has begun. Only those speak
+    /// that have set out from `since` on.
+    pub(crate) fn cut(&self, limit: u64, since: u64, now: u64) -> Testimony {
         let cut = self.cuts.fetch_add(1, Ordering::Relaxed) + 1;
         if !self.wanted.load(Ordering::Relaxed) {
             self.wanted.store(true, Ordering::Relaxed);
         }
-        let mut back = cut.trailing_zeros();
-        let mut oldest = Testimony::Unknown;
-        let set_out = self.set_out();
-        let first = self.first.load(Ordering::Relaxed).max(before);
-        for number in (first.max(set_out.saturating_sub(MOST as u64))..set_out).rev() {
-            match self.testimony(number, limit, now) {
-                Testimony::Unknown => continue,
-                known => oldest = known,
-            }
-            if back == 0 {
-                break;
-            }
-            back -= 1;
+        let since = since.max(self.first.load(Ordering::Relaxed));
+        let out = self.out.iter().map(|place| place.load(Ordering::Relaxed));
+        let overdue = out.filter(|it| *it > 0 && is_overdue(*it, limit, now));
+        let mut last = Last::default();
+        for (set_out, testimony) in overdue
+            .map(|set_out| (set_out, Testimony::Hangs))
+            .chain(self.heard.longer_than(limit))
+            .filter(|(set_out, _)| *set_out >= since)
+        {
+            last.add(set_out, testimony);
         }
-        oldest
-    }
-
-    /// Returns how many have set out.
-    pub(crate) fn set_out(&self) -> u64 {
-        self.set_out.load(Ordering::Relaxed)
+        last.the_last_but(cut.trailing_zeros() as usize)
     }
 
     /// Lets nobody speak who has set out before now.
-    pub(crate) fn forget(&self) {
-        let set_out = self.set_out();
-        self.first.store(set_out, Ordering::Relaxed);
+    pub(crate) fn forget(&self, now: u64) {
+        self.first.store(now, Ordering::Relaxed);
     }
 
-    /// Returns what one says of calls that take longer than `limit`.
-    fn testimony(&self, number: u64, limit: u64, now: u64) -> Testimony {
-        let word = self.slot(number).load(Ordering::Relaxed);
-        let time = word >> TAG_BITS;
-        match word & ((1 << TAG_BITS) - 1) {
-            ENDED if time > limit => Testimony::Ends(time),
-            OUT if now.saturating_sub(time) / PATIENCE > limit => Testimony::Hangs,
-            HUNG if time > limit => Testimony::Hangs,
-            _ => Testimony::Unknown,
-        }
+    /// Takes one in. Returns whether it was looked after until now.
+    fn is_in(&self, explorer: Explorer) -> bool {
+        let (since, none) = (explorer.since, 0);
+        self.place(explorer)
+            .compare_exchange(since, none, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
     }
 
-    fn slot(&self, number: u64) -> &AtomicU64 {
-        &self.slots[number as usize % MOST]
+    fn place(&self, explorer: Explorer) -> &AtomicU64 {
+        &self.out[explorer.number as usize % MOST_OUT]
     }
 }
 
-const fn word(time: u64, tag: u64) -> u64 {
-    time << TAG_BITS | tag
+/// Whether what has set out `since` then has been waited for.
+const fn is_overdue(since: u64, limit: u64, now: u64) -> bool {
+    now.saturating_sub(since) / PATIENCE > limit
 }
 
 #[cfg(test)]
@@ -182,29 +167,28 @@ mod tests {
 
     const LIMIT: u64 = 100;
 
+    const OVERDUE: u64 = PATIENCE * (LIMIT + 1);
+
     #[test]
     fn nobody_knows_before_one_has_taken_longer() {
         let explorers = Explorers::new();
         assert_eq!(explorers.cut(LIMIT, 0, 0), Testimony::Unknown);
 
-        let quick = explorers.send(0);
-        explorers.ended(quick, LIMIT, true);
-        explorers.send(0);
+        let quick = explorers.send(LIMIT, 1);
+        explorers.came_back(quick, LIMIT, LIMIT);
+        explorers.send(LIMIT, 1);
 
-        assert_eq!(
-            explorers.cut(LIMIT, 0, PATIENCE * LIMIT),
-            Testimony::Unknown
-        );
+        assert_eq!(explorers.cut(LIMIT, 0, OVERDUE), Testimony::Unknown);
     }
 
     #[test]
     fn one_that_is_out_for_long_hangs_until_it_comes_back() {
         let explorers = Explorers::new();
-        let explorer = explorers.send(7);
-        let late = 7 + PATIENCE * (LIMIT + 1);
+        let explorer = explorers.send(LIMIT, 7);
+        let late = 7 + OVERDUE;
 
         assert_eq!(explorers.cut(LIMIT, 0, late), Testimony::Hangs);
-        explorers.ended(explorer, 5_000, true);
+        explorers.came_back(explorer, 5_000, LIMIT);
         assert_eq!(explorers.cut(LIMIT, 0, late), Testimony::Ends(5_000));
         // With a longer limit it would not have been cut off.
         assert_eq!(explorers.cut(5_000, 0, late), Testimony::Unknown);
@@ -213,8 +197,12 @@ mod tests {
     #[test]
     fn one_that_brings_no_good_answer_hangs() {
         let explorers = Explorers::new();
-        let explorer = explorers.send(0);
-        explorers.ended(explorer, 500, false);
+        let quick = explorers.send(LIMIT, 1);
+        explorers.lost(quick, LIMIT, LIMIT);
+        assert_eq!(explorers.cut(LIMIT, 0, 500), Testimony::Unknown);
+
+        let explorer = explorers.send(LIMIT, 1);
+        explorers.lost(explorer, 500, LIMIT);
 
         assert_eq!(explorers.cut(LIMIT, 0, 500), Testimony::Hangs);
     }
@@ -223,8 +211,8 @@ mod tests {
     fn the_last_ones_speak_most() {
         let explorers = Explorers::new();
         for took in [400, 300, 200] {
-            let explorer = explorers.send(0);
-            explorers.ended(explorer, took, true);
+            let explorer = explorers.send(LIMIT, 1_000 - took);
+            explorers.came_back(explorer, took, LIMIT);
         }
 
         let mut heard = [0; 3];
@@ -240,27 +228,57 @@ mod tests {
 
     #[test]
     fn those_who_are_forgotten_or_went_before_do_not_speak() {
-        let explorers = Explorers::new();
-        let explorer = explorers.send(0);
-        explorers.ended(explorer, 500, true);
+        for comes_back in [true, false] {
+            let explorers = Explorers::new();
+            let explorer = explorers.send(LIMIT, 1);
+            if comes_back {
+                explorers.came_back(explorer, 500, LIMIT);
+            }
 
-        assert_eq!(explorers.cut(LIMIT, 1, 0), Testimony::Unknown);
-        assert_eq!(explorers.cut(LIMIT, 0, 0), Testimony::Ends(500));
-        explorers.forget();
-        assert_eq!(explorers.cut(LIMIT, 0, 0), Testimony::Unknown);
+            assert_eq!(explorers.cut(LIMIT, 2, OVERDUE + 1), Testimony::Unknown);
+            assert_ne!(explorers.cut(LIMIT, 1, OVERDUE + 1), Testimony::Unknown);
+            explorers.forget(2);
+            assert_eq!(explorers.cut(LIMIT, 0, OVERDUE + 1), Testimony::Unknown);
+        }
     }
 
     #[test]
-    fn one_whose_place_was_taken_says_nothing() {
+    fn one_that_is_out_keeps_its_place_until_it_has_been_waited_for() {
         let explorers = Explorers::new();
-        let first = explorers.send(1);
-        for now in 0..MOST as u64 {
-            explorers.send(now);
+        for now in 1..=2 * MOST_OUT as u64 {
+            explorers.send(LIMIT, now);
         }
 
-        explorers.ended(first, 500, true);
+        let late = OVERDUE + MOST_OUT as u64;
 
-        assert_eq!(explorers.cut(LIMIT, 0, 0), Testimony::Unknown);
+        assert_eq!(explorers.cut(LIMIT, 0, late), Testimony::Hangs);
+        let after_the_first = MOST_OUT as u64 + 1;
+        let testimony = explorers.cut(LIMIT, after_the_first, late + MOST_OUT as u64);
+        assert_eq!(testimony, Testimony::Unknown);
+    }
+
+    #[test]
+    fn one_whose_place_was_taken_is_heard_if_it_comes_back() {
+        for comes_back in [true, false] {
+            let explorers = Explorers::new();
+            let first = explorers.send(LIMIT, 1);
+            for _ in 0..MOST_OUT {
+                explorers.send(LIMIT, 1 + OVERDUE);
+            }
+
+            if comes_back {
+                explorers.came_back(first, 2 * OVERDUE, LIMIT);
+            } else {
+                explorers.lost(first, 2 * OVERDUE, LIMIT);
+            }
+
+            let expected = if comes_back {
+                Testimony::Ends(2 * OVERDUE)
+            } else {
+                Testimony::Unknown
+            };
+            assert_eq!(explorers.cut(LIMIT, 0, 1 + OVERDUE), expected);
+        }
     }
 
     #[test]

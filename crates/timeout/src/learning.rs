@@ -5,7 +5,8 @@ use tokio::time::Instant;
 use watertight_core::nanos;
 
 use crate::Adaptive;
-use crate::explorers::{Explorers, Testimony};
+use crate::explorers::Explorers;
+use crate::heard::Testimony;
 use crate::recent::Recent;
 use crate::row::{Place, Row};
 
@@ -89,25 +90,24 @@ impl Learning {
 
     /// Records that a call was cut off at `limit`. Returns true if it is time to look.
     pub(crate) fn cut(&self, limit: u64, calls_each: u64, now: u64) -> bool {
-        let place = self.row.add(|| self.explorers.set_out());
-        let before = match place {
+        let place = self.row.add(now);
+        let since = match place {
             Place::Early(_) => 0,
-            Place::Late(before) => before,
+            Place::Late(since) => since,
         };
-        let counts_as = match (self.explorers.cut(limit, before, now), place) {
-            (Testimony::Ends(time), Place::Early(place)) => {
-                self.row.hold(place, time);
-                return false;
-            }
-            (Testimony::Ends(time), Place::Late(_)) => time,
-            (Testimony::Hangs, _) => return false,
-            (Testimony::Unknown, _) => self.usual.load(Ordering::Relaxed),
+        let counts_as = match self.explorers.cut(limit, since, now) {
+            Testimony::Ends(time) => time,
+            Testimony::Hangs => return false,
+            Testimony::Unknown => match place {
+                Place::Early(_) => shortest(limit),
+                Place::Late(_) => self.usual.load(Ordering::Relaxed),
+            },
         };
-        if counts_as == 0 {
+        if let Place::Early(place) = place {
+            self.row.hold(place, counts_as);
             return false;
         }
-        let counts_as = Duration::from_nanos(counts_as);
-        self.note([counts_as], calls_each, now)
+        counts_as > 0 && self.note([Duration::from_nanos(counts_as)], calls_each, now)
     }
 
     /// Whether the warm-up is over.
@@ -129,18 +129,18 @@ impl Learning {
         self.usual.store(nanos(usual), Ordering::Relaxed);
         let timeout = multiplied(longest(usual), adaptive.multiplier).max(longest(kept));
         let timeout = timeout.clamp(adaptive.min, adaptive.max);
-        self.forget_what_is_over(nanos(timeout));
+        self.forget_what_is_over(nanos(timeout), now);
         timeout
     }
 
     /// Who has set out while the timeout was several times as long speaks of another time.
-    fn forget_what_is_over(&self, timeout: u64) {
+    fn forget_what_is_over(&self, timeout: u64, now: u64) {
         let peak = self.peak.load(Ordering::Relaxed);
         if timeout > peak || timeout < peak / OVER {
             self.peak.store(timeout, Ordering::Relaxed);
         }
         if timeout < peak / OVER {
-            self.explorers.forget();
+            self.explorers.forget(now);
         }
     }
 
@@ -172,6 +172,11 @@ impl Learning {
 /// Returns the longest of the durations that a quantile stands for.
 fn longest(quantile: Duration) -> Duration {
     quantile.saturating_add(quantile / 32)
+}
+
+/// Returns a duration of which the [`longest`] is no more than `nanos`.
+fn shortest(nanos: u64) -> u64 {
+    nanos - nanos / 48
 }
 
 /// `time` so many times, which is finite and at least 1.

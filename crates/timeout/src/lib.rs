@@ -171,8 +171,8 @@
 //!     .build();
 //! let payments = ServiceBuilder::new()
 //!     .layer(request)
-//!     .layer(RequestBodyTimeoutLayer::new("payments-write").frame(Duration::from_secs(15)))
-//!     .layer(ResponseBodyTimeoutLayer::new("payments-read").frame(Duration::from_secs(30)))
+//!     .layer(RequestBodyTimeoutLayer::new("payments-write", Duration::from_secs(15)))
+//!     .layer(ResponseBodyTimeoutLayer::new("payments-read", Duration::from_secs(30)))
 //!     .service(client);
 //! # let _ = payments;
 //! ```
@@ -272,6 +272,7 @@ mod deadline;
 mod explorers;
 mod future;
 mod handle;
+mod heard;
 mod layer;
 mod learning;
 mod limit;

@@ -40,10 +40,16 @@ impl Machine {
     #[inline]
     pub(crate) fn limit(&self, plan: Plan) -> u64 {
         if plan.is_learnt() {
-            self.learnt.load(Ordering::Relaxed)
+            self.learnt()
         } else {
             plan.limit()
         }
+    }
+
+    /// Returns the nanoseconds of the adaptive limit.
+    #[inline]
+    pub(crate) fn learnt(&self) -> u64 {
+        self.learnt.load(Ordering::Relaxed)
     }
 
     /// Returns after what time a call is ended now.

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[derive(Debug)]
 pub(crate) struct Row {
     length: AtomicU64,
-    /// How many had set out to explore when it began.
-    set_out: AtomicU64,
+    /// When it began, in nanoseconds.
+    since: AtomicU64,
     /// As what the first of them count, in nanoseconds. 0 is none.
     held: [AtomicU64; LONG],
 }
@@ -23,7 +23,7 @@ const LONG: usize = 4;
 pub(crate) enum Place {
     /// It is one of a few.
     Early(usize),
-    /// It is one of many, before the first of which so many had set out.
+    /// It is one of many, the first of which was cut off at this time.
     Late(u64),
 }
 
@@ -31,16 +31,16 @@ impl Row {
     pub(crate) fn new() -> Self {
         Self {
             length: AtomicU64::new(0),
-            set_out: AtomicU64::new(0),
+            since: AtomicU64::new(0),
             held: array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 
-    /// Adds a call.
-    pub(crate) fn add(&self, set_out: impl FnOnce() -> u64) -> Place {
+    /// Adds a call that is cut off now.
+    pub(crate) fn add(&self, now: u64) -> Place {
         let place = self.length.fetch_add(1, Ordering::Relaxed) as usize;
         if place == 0 {
-            self.set_out.store(set_out(), Ordering::Relaxed);
+            self.since.store(now, Ordering::Relaxed);
         }
         if place < LONG {
             return Place::Early(place);
@@ -48,7 +48,7 @@ impl Row {
         if place == LONG {
             self.held().for_each(drop);
         }
-        Place::Late(self.set_out.load(Ordering::Relaxed))
+        Place::Late(self.since.load(Ordering::Relaxed))
     }
 
     /// Holds as what an early call counts until an answer is heard of.
@@ -81,7 +81,7 @@ mod tests {
     fn a_short_one_counts_when_an_answer_is_heard_of() {
         let row = Row::new();
         for nanos in 1..=3 {
-            let Place::Early(place) = row.add(|| 0) else {
+            let Place::Early(place) = row.add(0) else {
                 panic!("it is short");
             };
             row.hold(place, nanos);
@@ -89,18 +89,18 @@ mod tests {
 
         assert_eq!(row.end().collect::<Vec<_>>(), [1, 2, 3]);
         assert_eq!(row.end().count(), 0);
-        assert_eq!(row.add(|| 0), Place::Early(0));
+        assert_eq!(row.add(0), Place::Early(0));
     }
 
     #[test]
     fn a_long_one_counts_by_those_who_have_set_out_since_it_began() {
         let row = Row::new();
         for place in 0..LONG {
-            assert_eq!(row.add(|| 7), Place::Early(place));
+            assert_eq!(row.add(7), Place::Early(place));
             row.hold(place, 1);
         }
 
-        assert_eq!(row.add(|| 9), Place::Late(7));
+        assert_eq!(row.add(9), Place::Late(7));
         assert_eq!(row.end().count(), 0);
     }
 }

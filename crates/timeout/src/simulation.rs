@@ -245,22 +245,45 @@ fn does_not_grow_while_the_service_is_dead() {
     });
 }
 
+/// From an even service to one in which a call in a thousand takes a hundred times as long as most.
+const DEVIATIONS: [f64; 5] = [0.5, 2.0, 5.0, 10.0, 30.0];
+
+/// Checks that few calls are cut off falsely after the service has become twenty times slower.
+fn cuts_few(deviation: f64, rate: u64, seed: u64, calls: u64) {
+    let durations = lognormal(5.0, deviation);
+    let mut simulation = Simulation::new(Adaptive::default(), rate, seed);
+    let enough = 4 * (2 * rate).max(5_000);
+    simulation.run(enough, |rng| Some(durations.sample(rng)));
+    let slow = |rng: &mut SmallRng| Some(20.0 * durations.sample(rng));
+    simulation.run(enough, slow);
+    simulation.forget();
+    simulation.run(calls, slow);
+
+    let share = simulation.falsely as f64 / simulation.calls as f64;
+    let percent = 100.0 * share;
+    println!("deviation {deviation}, {rate} a second: {percent:.2} % cut off");
+    assert!(share <= Adaptive::MAX_CUT, "{share} of {deviation}");
+    assert!(simulation.explored.abs_diff(simulation.calls / 100) <= 5);
+}
+
 #[test]
 fn cuts_off_few_calls_that_would_have_ended() {
-    // From an even service to one in which a call in a hundred takes ten times as long as most.
-    for deviation in [0.5, 2.0, 4.0, 10.0] {
-        let durations = lognormal(5.0, deviation);
-        let mut simulation = Simulation::new(Adaptive::default(), 1_000, 1);
-        simulation.run(20_000, |rng| Some(durations.sample(rng)));
-        let slow = |rng: &mut SmallRng| Some(20.0 * durations.sample(rng));
-        simulation.run(20_000, slow);
-        simulation.forget();
-        simulation.run(scaled(1_000_000), slow);
+    for deviation in DEVIATIONS {
+        for rate in [1_000, 20_000] {
+            cuts_few(deviation, rate, 1, 200_000);
+        }
+    }
+}
 
-        let share = simulation.falsely as f64 / simulation.calls as f64;
-        println!("deviation {deviation}: {:.2} % cut off", 100.0 * share);
-        assert!(share <= Adaptive::MAX_CUT, "{share} of {deviation}");
-        assert!(simulation.explored.abs_diff(simulation.calls / 100) <= 5);
+#[test]
+#[ignore = "takes a minute"]
+fn cuts_off_few_of_a_million_calls_that_would_have_ended() {
+    for deviation in DEVIATIONS {
+        for rate in [100, 1_000, 8_100, 20_000, 100_000] {
+            for seed in 0..scaled(3) {
+                cuts_few(deviation, rate, seed, 1_000_000);
+            }
+        }
     }
 }
 

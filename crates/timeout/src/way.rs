@@ -64,7 +64,8 @@ impl Way {
     #[cold]
     pub(crate) fn explore(&self, now: u64) -> Option<(Explorer, u64)> {
         let (adaptive, learning) = (self.control.adaptive()?, self.learning()?);
-        Some((learning.explorers.send(now), in_nanos(adaptive.max)))
+        let explorer = learning.explorers.send(self.learnt(), now);
+        Some((explorer, in_nanos(adaptive.max)))
     }
 
     /// Takes note that a call that explored was answered, and records what that took if it
@@ -74,7 +75,7 @@ impl Way {
         let (Some(adaptive), Some(learning)) = (self.control.adaptive(), self.learning()) else {
             return;
         };
-        learning.explorers.ended(explorer, took, true);
+        learning.explorers.came_back(explorer, took, self.learnt());
         let time = self.control.time(now);
         if teaches && learning.explored(took, self.samples.calls_each(), time) {
             self.learn(learning, &adaptive, now);
@@ -84,7 +85,7 @@ impl Way {
     /// Takes note that one was not waited for any longer.
     pub(crate) fn lost(&self, explorer: Explorer, after: u64) {
         if let Some(learning) = self.learning() {
-            learning.explorers.ended(explorer, after, false);
+            learning.explorers.lost(explorer, after, self.learnt());
         }
     }
 

@@ -85,9 +85,10 @@ async fn a_stream_of_grpc_ends_with_a_status_at_its_deadline() {
 async fn a_client_does_not_wait_for_the_next_frame_for_ever() {
     bounded(async {
         let server = web::axum(endless()).await;
-        let layer = ResponseBodyTimeoutLayer::new("read")
+        let layer = ResponseBodyTimeoutLayer::builder("read")
             .frame(SHORT)
-            .whole(LONG);
+            .whole(LONG)
+            .build();
 
         let answer = layer.layer(client()).oneshot(get(&server.uri("/")));
         let mut body = pin!(answer.await.unwrap().into_body());

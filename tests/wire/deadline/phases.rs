@@ -84,8 +84,8 @@ async fn phases(
     let client = ServiceBuilder::new()
         .layer(request)
         .concurrency_limit(1)
-        .layer(RequestBodyTimeoutLayer::new("write").frame(times.write))
-        .layer(ResponseBodyTimeoutLayer::new("read").frame(times.read))
+        .layer(RequestBodyTimeoutLayer::new("write", times.write))
+        .layer(ResponseBodyTimeoutLayer::new("read", times.read))
         .service(client);
     let hang = async || pending::<()>().await;
     let router = endless()

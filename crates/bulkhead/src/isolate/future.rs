@@ -1,6 +1,6 @@
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use pin_project::pin_project;
 use tower_service::Service;
@@ -8,6 +8,7 @@ use watertight_core::{BoxError, Classify, Finish};
 
 use super::call::IsolateCall;
 use super::waiting::{Called, Waiting};
+use crate::passage::Passage;
 
 /// The future of a call to [`Isolate`](crate::Isolate).
 #[pin_project]
@@ -17,20 +18,10 @@ where
     S: Service<Req>,
 {
     #[pin]
-    state: State<S, C, N, Req>,
+    passage: PassageOf<S, C, N, Req>,
 }
 
-#[pin_project(project = StateProj)]
-enum State<S, C, N, Req>
-where
-    S: Service<Req>,
-{
-    Called(#[pin] Called<S, C, N, Req>),
-    /// Few calls wait, and all of them would be as large as those that do.
-    Waits(Pin<Box<Waiting<S, C, N, Req>>>),
-    /// `None` once it has been said.
-    Refused(Option<BoxError>),
-}
+type PassageOf<S, C, N, Req> = Passage<Called<S, C, N, Req>, Waiting<S, C, N, Req>>;
 
 impl<S, C, N, Req> IsolateFuture<S, C, N, Req>
 where
@@ -38,19 +29,19 @@ where
 {
     pub(super) const fn called(call: Called<S, C, N, Req>) -> Self {
         Self {
-            state: State::Called(call),
+            passage: Passage::Called(call),
         }
     }
 
     pub(super) fn waiting(call: Waiting<S, C, N, Req>) -> Self {
         Self {
-            state: State::Waits(Box::pin(call)),
+            passage: Passage::waiting(call),
         }
     }
 
     pub(super) const fn refused(refusal: BoxError) -> Self {
         Self {
-            state: State::Refused(Some(refusal)),
+            passage: Passage::refused(refusal),
         }
     }
 }
@@ -68,23 +59,7 @@ where
     type Output = Result<N::Response<IsolateCall>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.project().state;
-        loop {
-            match state.as_mut().project() {
-                StateProj::Called(call) => return call.poll(cx),
-                StateProj::Waits(call) => {
-                    let called = ready!(call.as_mut().poll_call(cx));
-                    state.set(match called {
-                        Ok(call) => State::Called(call),
-                        Err(error) => State::Refused(Some(error)),
-                    });
-                }
-                StateProj::Refused(refusal) => {
-                    let refusal = refusal.take().expect("a call is refused only once");
-                    return Poll::Ready(Err(refusal));
-                }
-            }
-        }
+        self.project().passage.poll(cx)
     }
 }
 

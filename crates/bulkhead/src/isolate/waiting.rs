@@ -53,7 +53,8 @@ impl<S, C, N, Req> Waiting<S, C, N, Req> {
     }
 }
 
-impl<S, C, N, Req> Waiting<S, C, N, Req>
+/// Makes the call when its turn has come.
+impl<S, C, N, Req> Future for Waiting<S, C, N, Req>
 where
     S: Service<Req> + Send + 'static,
     S::Response: Send + 'static,
@@ -63,11 +64,9 @@ where
     C: Classify<S::Response>,
     N: Finish<S::Response, C>,
 {
-    /// Makes the call when its turn has come.
-    pub(super) fn poll_call(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Called<S, C, N, Req>, BoxError>> {
+    type Output = Result<Called<S, C, N, Req>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let permit = ready!(this.turn.poll(cx))?;
         let Some((work, classify, finish)) = this.call.take() else {

@@ -3,8 +3,11 @@ use crate::Sample;
 /// Finds out how many calls a service has room for, from how the calls end.
 ///
 /// An algorithm is a plain state machine: it is handed the time with each sample, knows no clock,
-/// and is never asked by two threads at once. A sample that comes while another is being taken in
-/// is left out, so no call ever waits for one.
+/// and is never asked by two threads at once.
+///
+/// No call waits for it: a sample that comes while another is being taken in is left out. Nor is
+/// it handed all of very many: where calls end on a thread more than 16 times a millisecond, one
+/// in so many is a sample, whatever it says.
 ///
 /// ```
 /// use watertight_bulkhead::{Limit, LimitAlgorithm, Sample};

@@ -1,35 +1,41 @@
 use std::fmt;
-use std::sync::Mutex;
 
-use crate::{LimitAlgorithm, Sample};
+use crate::{Limit, LimitAlgorithm, Sample};
 
-/// An algorithm at work, between the threads that hand it samples.
-pub(crate) struct Learned(Mutex<Box<dyn LimitAlgorithm>>);
+/// A limit in force: its setting, and the algorithm at work behind it.
+pub(crate) struct Learned {
+    setting: Limit,
+    /// `None` for a fixed limit.
+    algorithm: Option<Box<dyn LimitAlgorithm>>,
+}
 
 impl Learned {
-    pub(super) fn new(algorithm: Box<dyn LimitAlgorithm>) -> Self {
-        Self(Mutex::new(algorithm))
+    /// Puts a setting in force, of which nothing has been learnt yet.
+    pub(crate) fn new(setting: Limit) -> Self {
+        let learns = !matches!(setting, Limit::Fixed(_));
+        Self {
+            algorithm: learns.then(|| setting.algorithm(rand::random())),
+            setting,
+        }
     }
 
-    /// Takes a sample in, unless another thread is at it, and hands a limit that has changed to
-    /// `apply`, in the order in which the algorithm changes it.
-    pub(crate) fn sample(&self, sample: &Sample, apply: impl FnOnce(usize)) {
-        // Neither who holds the lock nor who has panicked in it is worth waiting for.
-        let Ok(mut algorithm) = self.0.try_lock() else {
-            return;
-        };
+    pub(crate) const fn setting(&self) -> &Limit {
+        &self.setting
+    }
+
+    /// Takes a sample in, and returns the limit if that changes it.
+    pub(crate) fn sample(&mut self, sample: &Sample) -> Option<usize> {
+        let algorithm = self.algorithm.as_mut()?;
         let before = at_least_one(algorithm.limit());
         algorithm.sample(sample);
         let after = at_least_one(algorithm.limit());
-        if after != before {
-            apply(after);
-        }
+        (after != before).then_some(after)
     }
 }
 
 impl fmt::Debug for Learned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Learned")
+        f.debug_tuple("Learned").field(&self.setting).finish()
     }
 }
 
@@ -40,30 +46,23 @@ pub(super) fn at_least_one(limit: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::samples::{drop, served};
-    use crate::Limit;
+    use super::*;
 
     #[test]
     fn hands_on_the_limits_that_change() {
-        let learned = Limit::aimd().learned().unwrap();
-        let mut applied = Vec::new();
+        let mut learned = Learned::new(Limit::aimd());
 
-        for sample in [served(10, 20), served(10, 1), drop(10, 21), drop(10, 20)] {
-            learned.sample(&sample, |limit| applied.push(limit));
-        }
+        let samples = [served(10, 20), served(10, 1), drop(10, 21), drop(10, 20)];
+        let changes = samples.map(|sample| learned.sample(&sample));
 
         // Not 18: the least is 20.
-        assert_eq!(applied, [21, 20]);
+        assert_eq!(changes, [Some(21), None, Some(20), None]);
     }
 
     #[test]
-    fn leaves_a_sample_out_while_another_is_taken_in() {
-        let learned = Limit::aimd().learned().unwrap();
-        let mut applied: Vec<usize> = Vec::new();
+    fn a_fixed_limit_learns_nothing() {
+        let mut learned = Learned::new(Limit::from(10_usize));
 
-        learned.sample(&served(10, 20), |_| {
-            learned.sample(&served(10, 20), |limit| applied.push(limit));
-        });
-
-        assert!(applied.is_empty());
+        assert_eq!(learned.sample(&drop(10, 10)), None);
     }
 }

@@ -1,7 +1,7 @@
 //! How many calls may be in flight, and the algorithms that find it out.
 //!
 //! A [`Limit`] is the setting. An algorithm is a state machine behind [`LimitAlgorithm`], which is
-//! handed each finished call as a [`Sample`]; [`Learned`] is what the layer keeps of it.
+//! handed finished calls as [`Sample`]s; [`Learned`] is what the layer keeps of it.
 
 mod adaptive;
 mod aimd;
@@ -17,6 +17,7 @@ mod setting;
 #[cfg(test)]
 mod simulation;
 mod tally;
+mod thinning;
 mod undisturbed;
 mod vegas;
 
@@ -27,4 +28,5 @@ pub use gradient::Gradient;
 pub(crate) use learned::Learned;
 pub use sample::Sample;
 pub use setting::{CustomLimit, Limit};
+pub(crate) use thinning::Thinning;
 pub use vegas::Vegas;

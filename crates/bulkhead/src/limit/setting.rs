@@ -6,7 +6,7 @@ use watertight_core::ConfigError;
 use super::adaptive::AdaptiveLimit;
 use super::aimd::AimdLimit;
 use super::gradient::GradientLimit;
-use super::learned::{Learned, at_least_one};
+use super::learned::at_least_one;
 use super::vegas::VegasLimit;
 use crate::{Adaptive, Aimd, Gradient, LimitAlgorithm, Sample, Vegas};
 
@@ -112,14 +112,6 @@ impl Limit {
             Self::Aimd(aimd) => aimd.validate(),
             Self::Vegas(vegas) => vegas.validate(),
             Self::Gradient(gradient) => gradient.validate(),
-        }
-    }
-
-    /// Sets the algorithm to work, if there is one.
-    pub(crate) fn learned(&self) -> Option<Learned> {
-        match self {
-            Self::Fixed(_) => None,
-            _ => Some(Learned::new(self.algorithm(rand::random()))),
         }
     }
 
@@ -256,11 +248,6 @@ mod tests {
             }),
             "`limit.initial` is 7, but must be in 20..=200, from `limit.min` to `limit.max`"
         );
-    }
-
-    #[test]
-    fn a_fixed_limit_learns_nothing() {
-        assert!(Limit::from(10_usize).learned().is_none());
     }
 
     #[cfg(feature = "serde")]

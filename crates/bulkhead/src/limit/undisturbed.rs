@@ -110,6 +110,17 @@ mod tests {
     }
 
     #[test]
+    fn a_third_that_differs_is_the_first_of_a_new_row() {
+        let mut undisturbed = Undisturbed::default();
+        for millis in [10, 40, 40] {
+            measure(&mut undisturbed, millis);
+        }
+
+        assert_eq!(measure(&mut undisturbed, 80), (false, 61));
+        assert_eq!(measure(&mut undisturbed, 160), (false, 160));
+    }
+
+    #[test]
     fn one_that_differs_alone_is_averaged() {
         let mut undisturbed = Undisturbed::default();
         for millis in [10, 10, 10, 10, 20, 4] {

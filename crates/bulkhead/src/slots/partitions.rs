@@ -1,9 +1,7 @@
 use std::iter;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicI64;
-use std::sync::atomic::Ordering::Relaxed;
 
-use watertight_core::Padded;
+use watertight_core::Counters;
 
 use crate::queue::Waiters;
 
@@ -34,9 +32,8 @@ pub(crate) struct PartitionFigures {
 #[derive(Debug)]
 struct Partition {
     name: String,
-    /// A stripe may be below zero: a waiter's slot may be taken for it on one stripe and counted
-    /// on another.
-    taken: Box<[Padded<AtomicI64>]>,
+    /// How many slots it has, as the threads count that take them and give them back.
+    taken: Counters<1>,
     next: Link,
 }
 
@@ -82,10 +79,19 @@ impl Partitions {
         figures.collect()
     }
 
-    /// Counts slots that a partition took, or gave back.
-    pub(super) fn took(&self, partition: u16, stripe: usize, slots: i64) {
+    /// Counts a slot that a partition took.
+    pub(super) fn took(&self, partition: u16) {
+        self.count(partition, 1);
+    }
+
+    /// Counts a slot that a partition gave back.
+    pub(super) fn gave(&self, partition: u16) {
+        self.count(partition, -1);
+    }
+
+    fn count(&self, partition: u16, slots: i64) {
         if let Some(Partition { taken, .. }) = self.get(partition) {
-            taken[stripe & (taken.len() - 1)].fetch_add(slots, Relaxed);
+            taken.add(0, slots as u64);
         }
     }
 
@@ -118,12 +124,12 @@ impl Partition {
     fn new(name: &str, stripes: usize) -> Self {
         Self {
             name: name.to_owned(),
-            taken: (0..stripes).map(|_| Padded::default()).collect(),
+            taken: Counters::with_stripes(stripes),
             next: OnceLock::new(),
         }
     }
 
     fn taken(&self) -> i64 {
-        self.taken.iter().map(|stripe| stripe.load(Relaxed)).sum()
+        self.taken.total(0) as i64
     }
 }

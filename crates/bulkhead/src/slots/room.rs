@@ -252,7 +252,7 @@ impl Room {
     #[inline]
     fn count_in(&self, stripe: u32, class: Class) -> Place {
         if let Some(partition) = class.partition {
-            self.partitions.took(partition, stripe as usize, 1);
+            self.partitions.took(partition);
         }
         Place {
             stripe,
@@ -263,7 +263,7 @@ impl Room {
     #[inline]
     fn count_out(&self, place: Place) {
         if let Some(partition) = place.partition {
-            self.partitions.took(partition, place.stripe as usize, -1);
+            self.partitions.gave(partition);
         }
     }
 

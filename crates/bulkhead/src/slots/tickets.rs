@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::time::Instant;
 use tokio_test::task::spawn;
@@ -138,13 +138,61 @@ fn a_panic_gives_the_slot_back() {
     enters(&door);
 }
 
+/// Panics when it is to wake somebody.
+struct Broken;
+
+impl Wake for Broken {
+    fn wake(self: Arc<Self>) {
+        resume_unwind(Box::new("broken"));
+    }
+}
+
+#[test]
+fn a_waker_that_panics_harms_nobody_else() {
+    let broken = Waker::from(Arc::new(Broken));
+    let door = door(settings(3, 5));
+    let permits = [(); 3].map(|()| enters(&door));
+    let mut first = waits(&door);
+    assert!(first.poll(&mut Context::from_waker(&broken)).is_pending());
+    let mut second = task(waits(&door));
+    let mut third = task(waits(&door));
+    assert_pending!(second.poll());
+    assert_pending!(third.poll());
+
+    // The first is woken with the others.
+    door.0.resize(6, Instant::now);
+
+    assert!(second.is_woken() && third.is_woken());
+    assert!(assert_ready!(second.poll()).is_ok());
+    assert!(assert_ready!(third.poll()).is_ok());
+    drop((first, permits));
+    assert_eq!(door.0.in_flight(), 0);
+}
+
+#[test]
+fn who_gives_a_slot_back_does_not_see_a_waker_panic() {
+    let broken = Waker::from(Arc::new(Broken));
+    let door = door(settings(1, 5));
+    let permit = enters(&door);
+    let mut first = waits(&door);
+    assert!(first.poll(&mut Context::from_waker(&broken)).is_pending());
+
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(permit)));
+
+    assert!(dropped.is_ok());
+    assert!(matches!(
+        first.poll(&mut Context::from_waker(Waker::noop())),
+        Poll::Ready(Ok(_))
+    ));
+}
+
 #[test]
 fn waiting_allocates_nothing_once_the_queue_has_grown() {
     let door = door(settings(1, 5));
     let wait = || {
         let permit = enters(&door);
         let mut ticket = waits(&door);
-        let polled = ticket.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        let polled = ticket.poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(polled, Poll::Pending));
         drop(permit);
         drop(ticket);

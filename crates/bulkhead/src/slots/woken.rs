@@ -1,3 +1,4 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
 /// Those who are to be woken or forgotten, once nothing is locked: that runs code of others, which
@@ -24,8 +25,11 @@ impl Woken {
         self.forgotten = waker;
     }
 
+    /// Wakes all of them. A waker that panics ends there: neither those behind it have earned it nor
+    /// the one who gives his slot back, who may have another to give.
     pub(super) fn wake(self) {
-        let all = self.first.into_iter().chain(self.rest);
-        all.for_each(Waker::wake);
+        for waker in self.first.into_iter().chain(self.rest) {
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+        }
     }
 }

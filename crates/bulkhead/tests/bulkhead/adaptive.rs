@@ -1,12 +1,18 @@
 //! Limits that learn.
 
+use std::future::ready;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
-use watertight_bulkhead::{Aimd, Limit, LimitAlgorithm, Sample};
+use tower::{BoxError, Layer, Service, service_fn};
+use watertight_bulkhead::{Aimd, BulkheadLayer, Limit, LimitAlgorithm, Sample};
 use watertight_core::{FailureKind, Outcome};
+use watertight_metrics::Registry;
 
 use crate::stage::{InFlight, MS, SECOND, stage};
 
@@ -164,4 +170,57 @@ async fn a_limit_that_is_fixed_by_hand_learns_no_more() {
 
     assert_eq!(stage.bulkhead.limit(), 2);
     assert_eq!(counts.samples(), 0);
+}
+
+/// Makes a call that is answered at once.
+fn call<S: Service<u64, Error: std::fmt::Debug>>(service: &mut S) {
+    let answer = pin!(service.call(7)).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(answer, Poll::Ready(Ok(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_very_many_calls_only_some_are_samples() {
+    let counts = Counts::default();
+    let layer = BulkheadLayer::builder("search", Limit::custom(counting(&counts, 9)))
+        .registry(&Registry::new())
+        .build();
+    let mut service = layer.layer(service_fn(|_| ready(Ok::<_, BoxError>(()))));
+    (0..1_600).for_each(|_| call(&mut service));
+    let before = counts.samples();
+    advance(MS).await;
+
+    (0..1_600).for_each(|_| call(&mut service));
+
+    assert_eq!((before, counts.samples() - before), (1_600, 16));
+}
+
+/// Panics at each sample.
+struct Broken;
+
+impl LimitAlgorithm for Broken {
+    fn limit(&self) -> usize {
+        1
+    }
+
+    fn sample(&mut self, _: &Sample) {
+        resume_unwind(Box::new("broken"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_algorithm_that_panics_learns_no_more_and_the_next_one_does() {
+    let layer = BulkheadLayer::builder("search", Limit::custom(|| Broken))
+        .registry(&Registry::new())
+        .build();
+    let mut service = layer.layer(service_fn(|_| ready(Ok::<_, BoxError>(()))));
+    let panicked = catch_unwind(AssertUnwindSafe(|| call(&mut service)));
+    assert!(panicked.is_err());
+    call(&mut service);
+
+    let counts = Counts::default();
+    let next = Limit::custom(counting(&counts, 9));
+    layer.handle().resize(next).unwrap();
+    call(&mut service);
+
+    assert_eq!(counts.samples(), 1);
 }

@@ -52,22 +52,19 @@ impl<B> ReadDeadline<Request<B>> for HttpDeadlines {
 
 impl<B> WriteDeadline<Request<B>> for HttpDeadlines {
     fn set_time_left(&self, request: &mut Request<B>, left: Duration) -> bool {
-        let headers = request.headers_mut();
-        match Protocol::of(headers) {
-            Protocol::Grpc(_) => {
-                let left = grpc_timeout(headers).map_or(left, |said| said.min(left));
-                if let Ok(value) = HeaderValue::try_from(grpc_timeout::write(left)) {
-                    headers.insert(GRPC_TIMEOUT, value);
-                }
-                !left.is_zero()
-            }
-            Protocol::Http => {
-                let left = milliseconds(headers).map_or(left, |said| said.min(left));
-                let whole = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
-                headers.insert(DEADLINE_MS, whole.into());
-                whole > 0
-            }
+        let told = Told::on(request.headers(), left);
+        let (name, value) = match told {
+            Told::Grpc(left) => (GRPC_TIMEOUT, grpc_timeout::write(left).try_into()),
+            Told::Milliseconds(whole) => (DEADLINE_MS, Ok(whole.into())),
+        };
+        if let Ok(value) = value {
+            request.headers_mut().insert(name, value);
         }
+        told.is_enough()
+    }
+
+    fn is_enough(&self, request: &Request<B>, left: Duration) -> bool {
+        Told::on(request.headers(), left).is_enough()
     }
 
     fn set_hops(&self, request: &mut Request<B>, hops: &str) {
@@ -92,6 +89,34 @@ impl<B: Body> ScopeResponse<Response<B>> for HttpDeadlines {
             };
             ScopedBody::new(body, context)
         })
+    }
+}
+
+/// What a request says, in the language that it speaks.
+#[derive(Clone, Copy)]
+enum Told {
+    Grpc(Duration),
+    Milliseconds(u64),
+}
+
+impl Told {
+    /// Says `left`, or what `headers` say already if that is less.
+    fn on(headers: &HeaderMap, left: Duration) -> Self {
+        let least = |said: Option<Duration>| said.map_or(left, |said| said.min(left));
+        match Protocol::of(headers) {
+            Protocol::Grpc(_) => Self::Grpc(least(grpc_timeout(headers))),
+            Protocol::Http => {
+                let whole = least(milliseconds(headers)).as_millis();
+                Self::Milliseconds(u64::try_from(whole).unwrap_or(u64::MAX))
+            }
+        }
+    }
+
+    const fn is_enough(self) -> bool {
+        match self {
+            Self::Grpc(left) => !left.is_zero(),
+            Self::Milliseconds(whole) => whole > 0,
+        }
     }
 }
 
@@ -213,11 +238,13 @@ mod tests {
             let left = Duration::from_nanos(nanos >> shift);
             let mut request = if is_grpc { request(&[GRPC]) } else { request(&[]) };
 
+        let is_enough = HttpDeadlines.is_enough(&request, left);
             let sent = HttpDeadlines.set_time_left(&mut request, left);
 
             let read = HttpDeadlines.time_left(&request).unwrap();
             prop_assert!(read <= left);
             prop_assert_eq!(sent, !read.is_zero());
+            prop_assert_eq!(is_enough, sent);
         }
     }
 }

@@ -9,12 +9,13 @@ use http::{Response, StatusCode};
 use http_body_util::Full;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde::Serialize;
-use watertight_core::{BoxError, DynError, Reason, Rejection, RetriesExhausted};
+use watertight_core::{BoxError, DynError, QuotaStatus, Reason, Rejection, RetriesExhausted};
 
 use crate::GrpcCode;
 use crate::grpc_code::{GRPC_MESSAGE, GRPC_PUSHBACK, GRPC_STATUS};
 use crate::notes::mark_exhausted;
 use crate::protocol::Protocol;
+use crate::rate_limit::Wording;
 
 /// The error that an answer stands for, in the [extensions](Response::extensions) of the response:
 /// for logs, never for clients.
@@ -39,7 +40,8 @@ impl fmt::Debug for Cause {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Style {
     pub(super) gateway: bool,
-    pub(super) names: bool,
+    /// Of a rate limit, and whether other layers are named as well.
+    pub(super) wording: Wording,
 }
 
 /// Makes the answer that stands for `error`.
@@ -49,6 +51,12 @@ pub(super) fn answer(error: BoxError, protocol: Protocol, style: Style) -> Respo
         Protocol::Http => says.over_http(),
         Protocol::Grpc(content_type) => says.over_grpc(content_type),
     };
+    if let Some(quota) = &says.quota {
+        let headers = response.headers_mut();
+        style
+            .wording
+            .write_refusal(headers, quota, says.retry_after);
+    }
     if RetriesExhausted::is_marked(&*error) {
         mark_exhausted(response.headers_mut());
     }
@@ -64,6 +72,10 @@ struct Says {
     name: Option<String>,
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
+    /// How the limit stands that refused.
+    quota: Option<QuotaStatus>,
+    /// What its policy is called.
+    policy: Option<Cow<'static, str>>,
 }
 
 impl Says {
@@ -84,8 +96,8 @@ impl Says {
     }
 
     fn of_rejection(rejection: &Rejection, style: Style) -> Self {
-        let reason = rejection.reason();
-        let name = style.names.then(|| rejection.name().to_owned());
+        let (reason, quota) = (rejection.reason(), rejection.quota());
+        let name = style.wording.names.then(|| rejection.name().to_owned());
         Self {
             status: StatusCode::from_u16(reason.http_status())
                 .unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
@@ -97,6 +109,8 @@ impl Says {
             },
             name,
             retry_after: rejection.retry_after(),
+            policy: quota.map(|quota| style.wording.name(quota)),
+            quota: quota.copied(),
         }
     }
 
@@ -108,18 +122,21 @@ impl Says {
             name: None,
             detail: detail.into(),
             retry_after: None,
+            quota: None,
+            policy: None,
         }
     }
 
     fn over_http(&self) -> Response<Full<Bytes>> {
         let problem = Problem {
-            kind: "about:blank",
+            kind: self.kind(),
             title: self.status.canonical_reason().unwrap_or_default(),
             status: self.status.as_u16(),
             detail: &self.detail,
             reason: self.reason.map(Reason::as_str),
             retry_after_ms: self.retry_after.map(millis),
             name: self.name.as_deref(),
+            violated_policies: self.violated_policies(),
         };
         let body = serde_json::to_vec(&problem).unwrap_or_default();
 
@@ -134,6 +151,24 @@ impl Says {
             headers.insert(RETRY_AFTER, seconds(after).into());
         }
         response
+    }
+
+    fn violated_policies(&self) -> Option<[&str; 1]> {
+        let policy = self.policy.as_deref()?;
+        self.is_quota_exceeded().then_some([policy])
+    }
+
+    /// Whether it is the limit that refused, and no deadline within it.
+    fn is_quota_exceeded(&self) -> bool {
+        self.quota.is_some() && self.reason == Some(Reason::RateLimited)
+    }
+
+    /// Returns the type of the problem.
+    fn kind(&self) -> &'static str {
+        if self.is_quota_exceeded() {
+            return QUOTA_EXCEEDED;
+        }
+        "about:blank"
     }
 
     fn over_grpc(&self, content_type: &'static str) -> Response<Full<Bytes>> {
@@ -152,7 +187,10 @@ impl Says {
     }
 }
 
-/// A problem of RFC 9457, and members of ours. There is nothing to read about a type of problem
+/// The type of problem that draft-ietf-httpapi-ratelimit-headers-11 has for a refusal.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+/// A problem of RFC 9457, and members of ours. There is nothing to read about most types of problem
 /// that the status does not say, which is what `about:blank` means.
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -167,6 +205,8 @@ struct Problem<'a> {
     retry_after_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    violated_policies: Option<[&'a str; 1]>,
 }
 
 /// Whole seconds, rounded up, and never 0: it is not time yet.

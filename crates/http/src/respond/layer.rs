@@ -3,6 +3,7 @@ use tower_layer::Layer;
 use super::answer::Style;
 use super::covers::{AllErrors, Covers, OnlyRejections};
 use super::service::Respond;
+use crate::LegacyReset;
 
 /// Closes a stack: turns the errors that come up into answers.
 ///
@@ -22,6 +23,12 @@ use super::service::Respond;
 /// | a [`Rejection`](watertight_core::Rejection), or one that caused it | as its [`Reason`](watertight_core::Reason) says | as its reason says |
 /// | any other | 500 | INTERNAL |
 /// | any other, with [`gateway`](Self::gateway) | 502 | UNAVAILABLE |
+///
+/// A rate limit that refused says how it stands, over both: `RateLimit` and `RateLimit-Policy` as
+/// [`RateLimitNotes`](crate::RateLimitNotes) has them, with a `t` that is never later than the
+/// `Retry-After`. Over HTTP its problem is of the type
+/// `https://iana.org/assignments/http-problem-types#quota-exceeded`, with the policy in
+/// `violated-policies`.
 ///
 /// Of an error that is not ours nothing is told to the client. The error that was answered, ours or
 /// not, goes up in the [extensions](http::Response::extensions) of the response as
@@ -62,10 +69,19 @@ impl<T> RespondLayer<T> {
     }
 
     /// Tells clients the name of the layer instance that refused. It is not told by default: names
-    /// show how a service is built inside.
+    /// show how a service is built inside. A policy of a rate limit goes by another name then: see
+    /// [`RateLimitNotes`](crate::RateLimitNotes).
     #[must_use]
     pub fn expose_names(mut self, expose: bool) -> Self {
-        self.style.names = expose;
+        self.style.wording.names = expose;
+        self
+    }
+
+    /// Writes the `X-RateLimit-*` of a rate limit that refused as well: see
+    /// [`RateLimitNotes::legacy`](crate::RateLimitNotes::legacy).
+    #[must_use]
+    pub fn legacy_rate_limit(mut self, reset: LegacyReset) -> Self {
+        self.style.wording.legacy = Some(reset);
         self
     }
 }
@@ -98,6 +114,13 @@ impl<L, T> RespondedLayer<L, T> {
     #[must_use]
     pub fn expose_names(mut self, expose: bool) -> Self {
         self.respond = self.respond.expose_names(expose);
+        self
+    }
+
+    /// Writes `X-RateLimit-*` as well: see [`RespondLayer::legacy_rate_limit`].
+    #[must_use]
+    pub fn legacy_rate_limit(mut self, reset: LegacyReset) -> Self {
+        self.respond = self.respond.legacy_rate_limit(reset);
         self
     }
 }

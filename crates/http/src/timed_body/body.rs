@@ -8,8 +8,11 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
-use watertight_core::{BoxError, Name, Reason, Rejection};
+use watertight_core::{
+    BoxError, Call, FailureKind, Name, Outcome, Reason, Rejection, fail_on_panic,
+};
 
+use super::call::BodyCall;
 use crate::grpc_code::{GRPC_MESSAGE, GRPC_STATUS};
 use crate::protocol::Protocol;
 
@@ -33,6 +36,8 @@ pub struct TimedBody<B> {
     /// For the next frame, where it was not there at once.
     #[pin]
     timer: Option<Sleep>,
+    /// Who counts how it ends.
+    call: Option<BodyCall>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +73,17 @@ impl<B: Body> TimedBody<B> {
             inner: Some(inner),
             limits,
             timer: None,
+            call: None,
         }
+    }
+
+    /// Lets `call` know how it ends.
+    pub(super) fn of(mut self, call: Option<BodyCall>) -> Self {
+        self.call = call;
+        if self.inner.as_ref().is_none_or(Body::is_end_stream) {
+            end(&mut self.call, Outcome::Success);
+        }
+        self
     }
 }
 
@@ -113,32 +128,47 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+        let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let Some(limits) = *this.limits else {
-            return inner.poll_frame(cx).map_err(Into::into);
-        };
         if inner.size_hint().exact().is_none()
+            && let Some(limits) = *this.limits
             && let Some(reason) = limits.are_over(Instant::now)
         {
-            this.inner.set(None);
-            return Poll::Ready(Some(limits.last(reason)));
+            if is_cut_off(this.call) {
+                this.inner.set(None);
+                return Poll::Ready(Some(limits.last(reason)));
+            }
+            *this.limits = None;
         }
-        if let Poll::Ready(frame) = inner.poll_frame(cx) {
+        let polled = fail_on_panic(this.call, || inner.as_mut().poll_frame(cx));
+        if let Poll::Ready(frame) = polled {
             this.timer.set(None);
+            match &frame {
+                Some(Ok(frame)) if !frame.is_trailers() && !inner.is_end_stream() => {}
+                Some(Ok(_)) | None => end(this.call, Outcome::Success),
+                Some(Err(_)) => end(this.call, Outcome::failure(FailureKind::Other)),
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
+        let Some(limits) = *this.limits else {
+            return Poll::Pending;
+        };
         if this.timer.is_none()
             && let Some(at) = limits.next(Instant::now)
         {
             this.timer.set(Some(sleep_until(at)));
         }
-        let Some(timer) = this.timer.as_pin_mut() else {
+        let Some(timer) = this.timer.as_mut().as_pin_mut() else {
             return Poll::Pending;
         };
         // What is below may have used the cooperative budget of the task up, at every poll.
         ready!(pin!(unconstrained(timer)).poll(cx));
+        if !is_cut_off(this.call) {
+            *this.limits = None;
+            this.timer.set(None);
+            return Poll::Pending;
+        }
         this.inner.set(None);
         let reason = limits.are_over(Instant::now).unwrap_or(Reason::TimedOut);
         Poll::Ready(Some(limits.last(reason)))
@@ -154,6 +184,17 @@ where
             None => SizeHint::with_exact(0),
         }
     }
+}
+
+fn end(call: &mut Option<BodyCall>, outcome: Outcome) {
+    if let Some(call) = call.take() {
+        call.end(outcome);
+    }
+}
+
+/// Whether being too slow is the end of a body. It is where nobody counts, and there is no shadow.
+fn is_cut_off(call: &mut Option<BodyCall>) -> bool {
+    call.as_mut().is_none_or(BodyCall::is_too_slow)
 }
 
 impl<B> fmt::Debug for TimedBody<B> {

@@ -2,111 +2,42 @@ use std::fmt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use http::Request;
 use http_body::Body;
 use pin_project::pin_project;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tower_layer::Layer;
 use tower_service::Service;
-use watertight_core::{BoxError, Name, Reason, Rejection};
+use watertight_core::{
+    BoxError, Call, FailureKind, Name, Outcome, Reason, Rejection, fail_on_panic,
+};
 
-use super::UploadBody;
+use super::call::BodyCall;
+use super::shared::Shared;
 use super::upload::Progress;
+use super::{BodyTimeoutConfig, RequestBodies, UploadBody};
 
-/// Ends calls whose request bodies do not go out fast enough: from one frame to the next, or as a
-/// whole.
+/// Ends calls whose request bodies do not go out fast enough.
 ///
-/// It does not matter who is slow, the peer who does not read or the body that has nothing to send.
-/// The call is dropped at once, and its error is a [`Rejection`] for
-/// [`TimedOut`](Reason::TimedOut). Once the response is there, the rest of the upload is not
-/// watched any more.
-///
-/// A request whose body has an end that is known at once (empty, or sent) is not watched. One that
-/// is costs an allocation.
-///
-/// ```
-/// use std::time::Duration;
-/// use watertight_http::RequestBodyTimeoutLayer;
-///
-/// let write = RequestBodyTimeoutLayer::new("payments").frame(Duration::from_secs(15));
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct RequestBodyTimeoutLayer {
-    settings: Settings,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Settings {
-    name: Name,
-    frame: Option<Duration>,
-    whole: Option<Duration>,
-}
-
-impl RequestBodyTimeoutLayer {
-    /// Creates the layer, which ends nothing yet.
-    #[must_use]
-    pub fn new(name: impl Into<Name>) -> Self {
-        Self {
-            settings: Settings {
-                name: name.into(),
-                frame: None,
-                whole: None,
-            },
-        }
-    }
-
-    /// Sets how long it may take until the next frame of a body is taken, the first one from the
-    /// call on: to connect is a part of that. Default: any time.
-    ///
-    /// # Panics
-    ///
-    /// If `time` is zero.
-    #[must_use]
-    #[track_caller]
-    pub fn frame(mut self, time: Duration) -> Self {
-        self.settings.frame = Some(super::checked("frame", time));
-        self
-    }
-
-    /// Sets how long it may take until all of a body is taken. Default: any time.
-    ///
-    /// # Panics
-    ///
-    /// If `time` is zero.
-    #[must_use]
-    #[track_caller]
-    pub fn whole(mut self, time: Duration) -> Self {
-        self.settings.whole = Some(super::checked("whole", time));
-        self
-    }
-}
-
-impl<S> Layer<S> for RequestBodyTimeoutLayer {
-    type Service = RequestBodyTimeout<S>;
-
-    fn layer(&self, inner: S) -> RequestBodyTimeout<S> {
-        RequestBodyTimeout {
-            inner,
-            settings: self.settings,
-        }
-    }
-}
-
-/// Ends calls whose request bodies do not go out fast enough. Made by [`RequestBodyTimeoutLayer`].
-#[derive(Clone, Copy, Debug)]
+/// Made by [`RequestBodyTimeoutLayer`](crate::RequestBodyTimeoutLayer).
+#[derive(Debug)]
 pub struct RequestBodyTimeout<S> {
     inner: S,
-    settings: Settings,
+    shared: Arc<Shared<RequestBodies>>,
 }
 
-impl Settings {
+impl<S> RequestBodyTimeout<S> {
+    pub(super) const fn new(inner: S, shared: Arc<Shared<RequestBodies>>) -> Self {
+        Self { inner, shared }
+    }
+}
+
+impl BodyTimeoutConfig {
     /// Begins to watch a body.
     fn watch<B: Body>(&self, body: &B) -> Option<Arc<Progress>> {
-        let has_limits = self.frame.is_some() || self.whole.is_some();
-        (has_limits && !body.is_end_stream()).then(|| Arc::new(Progress::new(Instant::now())))
+        (self.has_limits() && !body.is_end_stream())
+            .then(|| Arc::new(Progress::new(Instant::now())))
     }
 
     /// Returns when an upload is too slow if nothing moves until then. `None` once it has ended.
@@ -133,14 +64,24 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let progress = self.settings.watch(request.body());
+        let (mut call, config) = self.shared.begin().unzip();
+        let config: BodyTimeoutConfig = config.unwrap_or_default();
+        let progress = config.watch(request.body());
         let request = request.map(|body| UploadBody::new(body, progress.clone()));
         RequestBodyTimeoutFuture {
-            inner: Some(self.inner.call(request)),
-            settings: self.settings,
+            inner: Some(fail_on_panic(&mut call, || self.inner.call(request))),
+            config,
+            call,
             progress,
             timer: None,
+            name: self.shared.name(),
         }
+    }
+}
+
+impl<S: Clone> Clone for RequestBodyTimeout<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.shared))
     }
 }
 
@@ -151,10 +92,14 @@ pub struct RequestBodyTimeoutFuture<F> {
     /// `None` once it was too slow.
     #[pin]
     inner: Option<F>,
-    settings: Settings,
+    config: BodyTimeoutConfig,
+    /// `None` for a call that nobody looks at, and once it has ended.
+    call: Option<BodyCall>,
+    /// `None` where there is nothing to watch any more.
     progress: Option<Arc<Progress>>,
     #[pin]
     timer: Option<Sleep>,
+    name: Name,
 }
 
 impl<F, Res, E> Future for RequestBodyTimeoutFuture<F>
@@ -168,22 +113,30 @@ where
         let mut this = self.project();
         let inner = this.inner.as_mut().as_pin_mut();
         let inner = inner.expect("a future that has completed is not polled again");
-        if let Poll::Ready(result) = inner.poll(cx) {
+        if let Poll::Ready(result) = fail_on_panic(this.call, || inner.poll(cx)) {
+            if let Some(call) = this.call.take() {
+                call.end(match result {
+                    Ok(_) => Outcome::Success,
+                    Err(_) => Outcome::failure(FailureKind::Other),
+                });
+            }
             return Poll::Ready(result.map_err(Into::into));
         }
-        let Some(progress) = this.progress else {
-            return Poll::Pending;
-        };
         let mut fired = false;
         loop {
             // Whoever takes frames does not wake this task: the timer looks after them.
-            let Some(at) = this.settings.limit(progress) else {
+            let progress = this.progress.as_ref();
+            let Some(at) = progress.and_then(|progress| this.config.limit(progress)) else {
                 return Poll::Pending;
             };
             if fired && at <= Instant::now() {
-                this.inner.set(None);
-                let error = Rejection::new(Reason::TimedOut, this.settings.name);
-                return Poll::Ready(Err(error.into()));
+                if this.call.as_mut().is_some_and(BodyCall::is_too_slow) {
+                    this.inner.set(None);
+                    let error = Rejection::new(Reason::TimedOut, *this.name);
+                    return Poll::Ready(Err(error.into()));
+                }
+                *this.progress = None;
+                continue;
             }
             match this.timer.as_mut().as_pin_mut() {
                 Some(timer) if fired => timer.reset(at),

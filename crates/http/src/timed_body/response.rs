@@ -1,102 +1,34 @@
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use http::Response;
 use http_body::Body;
 use pin_project::pin_project;
 use tokio::time::Instant;
-use tower_layer::Layer;
 use tower_service::Service;
-use watertight_core::{Name, Reason};
+use watertight_core::{Call, FailureKind, Name, Outcome, Reason, fail_on_panic};
 
-use super::TimedBody;
 use super::body::Limits;
+use super::call::BodyCall;
+use super::shared::Shared;
+use super::{BodyTimeoutConfig, ResponseBodies, TimedBody};
 use crate::protocol::Protocol;
 
-/// Cuts off response bodies that take too long: from one frame to the next, or as a whole.
+/// Cuts off response bodies that take too long.
 ///
-/// A timeout of a call ends with the head of its response; from there on it is this one's. What is
-/// cut off is dropped at once, and its reader gets an error: a
-/// [`Rejection`](watertight_core::Rejection) for [`TimedOut`](Reason::TimedOut), which a layer
-/// above counts as a failure that ends its calls with [`AtBodyEnd`](crate::AtBodyEnd).
-///
-/// ```
-/// use std::time::Duration;
-/// use watertight_http::ResponseBodyTimeoutLayer;
-///
-/// let read = ResponseBodyTimeoutLayer::new("payments")
-///     .frame(Duration::from_secs(30))
-///     .whole(Duration::from_secs(300));
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct ResponseBodyTimeoutLayer {
-    settings: Settings,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Settings {
-    name: Name,
-    frame: Option<Duration>,
-    whole: Option<Duration>,
-}
-
-impl ResponseBodyTimeoutLayer {
-    /// Creates the layer, which cuts nothing off yet.
-    #[must_use]
-    pub fn new(name: impl Into<Name>) -> Self {
-        Self {
-            settings: Settings {
-                name: name.into(),
-                frame: None,
-                whole: None,
-            },
-        }
-    }
-
-    /// Sets how long the next frame of a body may take, while somebody waits for it. Default: any
-    /// time.
-    ///
-    /// # Panics
-    ///
-    /// If `time` is zero.
-    #[must_use]
-    #[track_caller]
-    pub fn frame(mut self, time: Duration) -> Self {
-        self.settings.frame = Some(super::checked("frame", time));
-        self
-    }
-
-    /// Sets how long a body may take from the head to its end. Default: any time.
-    ///
-    /// # Panics
-    ///
-    /// If `time` is zero.
-    #[must_use]
-    #[track_caller]
-    pub fn whole(mut self, time: Duration) -> Self {
-        self.settings.whole = Some(super::checked("whole", time));
-        self
-    }
-}
-
-impl<S> Layer<S> for ResponseBodyTimeoutLayer {
-    type Service = ResponseBodyTimeout<S>;
-
-    fn layer(&self, inner: S) -> ResponseBodyTimeout<S> {
-        ResponseBodyTimeout {
-            inner,
-            settings: self.settings,
-        }
-    }
-}
-
-/// Cuts off response bodies that take too long. Made by [`ResponseBodyTimeoutLayer`].
-#[derive(Clone, Copy, Debug)]
+/// Made by [`ResponseBodyTimeoutLayer`](crate::ResponseBodyTimeoutLayer).
+#[derive(Debug)]
 pub struct ResponseBodyTimeout<S> {
     inner: S,
-    settings: Settings,
+    shared: Arc<Shared<ResponseBodies>>,
+}
+
+impl<S> ResponseBodyTimeout<S> {
+    pub(super) const fn new(inner: S, shared: Arc<Shared<ResponseBodies>>) -> Self {
+        Self { inner, shared }
+    }
 }
 
 impl<S, Req, B> Service<Req> for ResponseBodyTimeout<S>
@@ -113,10 +45,19 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
+        let (mut call, config) = self.shared.begin().unzip();
         ResponseBodyTimeoutFuture {
-            inner: self.inner.call(request),
-            settings: self.settings,
+            inner: fail_on_panic(&mut call, || self.inner.call(request)),
+            config: config.unwrap_or_default(),
+            call,
+            name: self.shared.name(),
         }
+    }
+}
+
+impl<S: Clone> Clone for ResponseBodyTimeout<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.shared))
     }
 }
 
@@ -126,7 +67,10 @@ where
 pub struct ResponseBodyTimeoutFuture<F> {
     #[pin]
     inner: F,
-    settings: Settings,
+    config: BodyTimeoutConfig,
+    /// `None` for a call that nobody looks at, and once it is the body's.
+    call: Option<BodyCall>,
+    name: Name,
 }
 
 impl<F, B, E> Future for ResponseBodyTimeoutFuture<F>
@@ -138,17 +82,35 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        let Settings { name, frame, whole } = *this.settings;
-        let end = whole.and_then(|whole| Instant::now().checked_add(whole));
-        let limits = (frame.is_some() || end.is_some()).then(|| Limits {
-            frame,
-            end: end.map(|end| (end, Reason::TimedOut)),
-            name,
-            has_trailers: Protocol::of(response.headers()).has_trailers(),
-        });
-        Poll::Ready(Ok(response.map(|body| TimedBody::new(body, limits))))
+        let result = ready!(fail_on_panic(this.call, || this.inner.poll(cx)));
+        let call = this.call.take();
+        Poll::Ready(match result {
+            Ok(response) => Ok(limited(response, *this.config, *this.name, call)),
+            Err(error) => {
+                if let Some(call) = call {
+                    call.end(Outcome::failure(FailureKind::Other));
+                }
+                Err(error)
+            }
+        })
     }
+}
+
+fn limited<B: Body>(
+    response: Response<B>,
+    config: BodyTimeoutConfig,
+    name: Name,
+    call: Option<BodyCall>,
+) -> Response<TimedBody<B>> {
+    let whole = config.whole;
+    let end = whole.and_then(|whole| Instant::now().checked_add(whole));
+    let limits = (config.frame.is_some() || end.is_some()).then(|| Limits {
+        frame: config.frame,
+        end: end.map(|end| (end, Reason::TimedOut)),
+        name,
+        has_trailers: Protocol::of(response.headers()).has_trailers(),
+    });
+    response.map(|body| TimedBody::new(body, limits).of(call))
 }
 
 impl<F> fmt::Debug for ResponseBodyTimeoutFuture<F> {

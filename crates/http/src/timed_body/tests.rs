@@ -17,6 +17,7 @@ use tokio_test::{assert_pending, assert_ready};
 use tower_layer::Layer;
 use tower_service::Service;
 use watertight_core::{BoxError, Name, Reason, Rejection};
+use watertight_metrics::Registry;
 
 use super::body::Limits;
 use super::*;
@@ -84,8 +85,16 @@ fn until<B: Body>(body: B, time: Duration) -> Spawn<TimedBody<B>> {
     spawn(TimedBody::until(body, deadline, name, Protocol::Http))
 }
 
+fn read() -> BodyTimeoutBuilder<ResponseBodies> {
+    ResponseBodyTimeoutLayer::builder("read").registry(&Registry::new())
+}
+
+fn write() -> BodyTimeoutBuilder<RequestBodies> {
+    RequestBodyTimeoutLayer::builder("write").registry(&Registry::new())
+}
+
 /// The body of a response that has come through the layer.
-fn through(layer: ResponseBodyTimeoutLayer, response: Response<Words>) -> Spawn<TimedBody<Words>> {
+fn through(layer: &ResponseBodyTimeoutLayer, response: Response<Words>) -> Spawn<TimedBody<Words>> {
     let mut response = spawn(layer.layer(Answers(Some(response))).call(()));
     let response = assert_ready!(response.poll()).unwrap();
     spawn(response.into_body())
@@ -173,7 +182,7 @@ async fn a_client_of_grpc_sees_a_status_too() {
     let mut response = Response::new(words(&[]));
     let grpc = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(CONTENT_TYPE, grpc);
-    let mut body = through(ResponseBodyTimeoutLayer::new("read").frame(S), response);
+    let mut body = through(&read().frame(S).build(), response);
     assert_pending!(poll(&mut body));
 
     advance(S).await;
@@ -184,8 +193,8 @@ async fn a_client_of_grpc_sees_a_status_too() {
 #[tokio::test(start_paused = true)]
 async fn each_frame_has_its_own_time() {
     let words = words(&[]);
-    let layer = ResponseBodyTimeoutLayer::new("read").frame(2 * S);
-    let mut body = through(layer, Response::new(words.clone()));
+    let layer = read().frame(2 * S).build();
+    let mut body = through(&layer, Response::new(words.clone()));
     for word in ["one", "two", "three"] {
         assert_pending!(poll(&mut body));
         advance(2 * S - Duration::from_millis(1)).await;
@@ -206,10 +215,8 @@ async fn each_frame_has_its_own_time() {
 #[tokio::test(start_paused = true)]
 async fn frames_that_keep_coming_do_not_lengthen_the_whole() {
     let words = words(&[]);
-    let layer = ResponseBodyTimeoutLayer::new("read")
-        .frame(2 * S)
-        .whole(5 * S);
-    let mut body = through(layer, Response::new(words.clone()));
+    let layer = read().frame(2 * S).whole(5 * S).build();
+    let mut body = through(&layer, Response::new(words.clone()));
     for word in ["one", "two", "three", "four"] {
         assert_pending!(poll(&mut body));
         advance(S).await;
@@ -225,8 +232,8 @@ async fn frames_that_keep_coming_do_not_lengthen_the_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn without_limits_a_body_takes_its_time() {
-    let layer = ResponseBodyTimeoutLayer::new("read");
-    let mut body = through(layer, Response::new(words(&["one"])));
+    let layer = read().build();
+    let mut body = through(&layer, Response::new(words(&["one"])));
     assert_eq!(text(poll(&mut body)), "one");
     assert_pending!(poll(&mut body));
 
@@ -237,18 +244,16 @@ async fn without_limits_a_body_takes_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn the_longest_time_is_no_limit() {
-    let layer = ResponseBodyTimeoutLayer::new("read")
-        .frame(Duration::MAX)
-        .whole(Duration::MAX);
-    let mut body = through(layer, Response::new(words(&[])));
+    let layer = read().frame(Duration::MAX).whole(Duration::MAX).build();
+    let mut body = through(&layer, Response::new(words(&[])));
 
     assert_pending!(poll(&mut body));
 }
 
 #[test]
-#[should_panic(expected = "`frame` is 0ns, but must be more than zero")]
+#[should_panic(expected = "`frame` is 0ns, but must be above zero")]
 fn no_time_at_all_is_no_setting() {
-    let _ = RequestBodyTimeoutLayer::new("write").frame(Duration::ZERO);
+    let _ = RequestBodyTimeoutLayer::new("write", Duration::ZERO);
 }
 
 /// Uses up at every poll what tokio lets a task do before it yields, and gets nowhere.
@@ -322,7 +327,7 @@ async fn a_body_that_never_rests_is_cut_off_too() {
 
 #[tokio::test(start_paused = true)]
 async fn an_upload_to_a_service_that_never_rests_is_ended_too() {
-    let layer = RequestBodyTimeoutLayer::new("write").frame(S);
+    let layer = write().frame(S).build();
     let mut service = layer.layer(restless());
 
     let ended = tokio::select! {
@@ -363,7 +368,7 @@ impl<B: Body> Takes<B> {
 
 type Upload = Spawn<RequestBodyTimeoutFuture<Pending<Result<(), Infallible>>>>;
 
-fn upload<B: Body>(layer: RequestBodyTimeoutLayer, takes: &mut Takes<B>, body: B) -> Upload {
+fn upload<B: Body>(layer: &RequestBodyTimeoutLayer, takes: &mut Takes<B>, body: B) -> Upload {
     spawn(layer.layer(takes).call(Request::new(body)))
 }
 
@@ -374,9 +379,9 @@ fn ended(call: &mut Upload) -> Reason {
 
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_stands_still_ends_the_call() {
-    let layer = RequestBodyTimeoutLayer::new("write").frame(2 * S);
+    let layer = write().frame(2 * S).build();
     let mut takes = Takes(None);
-    let mut call = upload(layer, &mut takes, words(&["one", "two"]));
+    let mut call = upload(&layer, &mut takes, words(&["one", "two"]));
     for _ in 0..2 {
         assert_pending!(call.poll());
         advance(2 * S - Duration::from_millis(1)).await;
@@ -395,11 +400,9 @@ async fn an_upload_that_stands_still_ends_the_call() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_upload_ends_the_call_in_the_end() {
-    let layer = RequestBodyTimeoutLayer::new("write")
-        .frame(2 * S)
-        .whole(3 * S);
+    let layer = write().frame(2 * S).whole(3 * S).build();
     let mut takes = Takes(None);
-    let mut call = upload(layer, &mut takes, words(&["one", "two", "three"]));
+    let mut call = upload(&layer, &mut takes, words(&["one", "two", "three"]));
     for _ in 0..2 {
         assert_pending!(call.poll());
         advance(S).await;
@@ -414,11 +417,9 @@ async fn a_slow_upload_ends_the_call_in_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_is_done_has_no_limit() {
-    let layer = RequestBodyTimeoutLayer::new("write")
-        .frame(2 * S)
-        .whole(3 * S);
+    let layer = write().frame(2 * S).whole(3 * S).build();
     let mut takes = Takes(None);
-    let mut call = upload(layer, &mut takes, Full::<Bytes>::from("all"));
+    let mut call = upload(&layer, &mut takes, Full::<Bytes>::from("all"));
     assert_pending!(call.poll());
     advance(S).await;
     assert!(takes.take());
@@ -430,9 +431,9 @@ async fn an_upload_that_is_done_has_no_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_without_a_body_is_not_watched() {
-    let layer = RequestBodyTimeoutLayer::new("write").frame(S);
+    let layer = write().frame(S).build();
     let mut takes = Takes(None);
-    let mut call = upload(layer, &mut takes, Empty::<Bytes>::new());
+    let mut call = upload(&layer, &mut takes, Empty::<Bytes>::new());
     assert_pending!(call.poll());
 
     advance(100 * S).await;
@@ -444,11 +445,9 @@ async fn a_request_without_a_body_is_not_watched() {
 /// none of it.
 #[tokio::test(start_paused = true)]
 async fn an_upload_that_is_let_go_of_has_no_limit() {
-    let layer = RequestBodyTimeoutLayer::new("write")
-        .frame(2 * S)
-        .whole(3 * S);
+    let layer = write().frame(2 * S).whole(3 * S).build();
     let mut takes = Takes(None);
-    let mut call = upload(layer, &mut takes, words(&["one", "two"]));
+    let mut call = upload(&layer, &mut takes, words(&["one", "two"]));
     assert_pending!(call.poll());
     assert!(takes.take());
 

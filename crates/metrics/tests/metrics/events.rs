@@ -1,5 +1,6 @@
 //! What subscribers hear.
 
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
@@ -138,10 +139,12 @@ fn what_happens_often_is_told_once_a_second() {
     for _ in 0..5 {
         reporter.budget_exhausted(now);
         reporter.keys_overflowed(now);
+        reporter.store_failed(&fmt::Error, now);
     }
 
     assert_eq!(hear(&mut events).unwrap().what, What::BudgetExhausted);
     assert_eq!(hear(&mut events).unwrap().what, What::KeysOverflowed);
+    assert_eq!(hear(&mut events).unwrap().what, What::StoreFailed);
     assert_pending!(spawn(events.next()).poll());
 }
 

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -216,6 +216,7 @@ fn a_subscriber_that_panics_changes_nothing() {
             reporter.refused(Reason::CircuitOpen, Mode::Enforce, || now);
             reporter.budget_exhausted(now);
             reporter.keys_overflowed(now);
+            reporter.store_failed(&fmt::Error, now);
             reporter.config_changed();
             reporter.mode_changed(Mode::Off);
             reporter.log_state_change(OPENED);
@@ -227,10 +228,11 @@ fn a_subscriber_that_panics_changes_nothing() {
             tokio_test::assert_ready!(next).unwrap().unwrap().what
         };
         assert_eq!(
-            [(); 5].map(|()| next()),
+            [(); 6].map(|()| next()),
             [
                 What::BudgetExhausted,
                 What::KeysOverflowed,
+                What::StoreFailed,
                 What::ConfigChanged,
                 What::ModeChanged { mode: Mode::Off },
                 What::NameTaken,

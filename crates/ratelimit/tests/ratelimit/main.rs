@@ -14,4 +14,5 @@ mod penalty;
 mod plans;
 mod readiness;
 mod stage;
+mod store;
 mod token_bucket;

@@ -10,7 +10,7 @@ use crate::stage::{Echo, MS, SECOND, bucket, call};
 
 /// Writes on an answer what is noted.
 #[derive(Clone, Copy, Debug)]
-struct Written;
+pub(crate) struct Written;
 
 type Answer = Option<(&'static str, QuotaStatus)>;
 

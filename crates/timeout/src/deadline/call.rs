@@ -16,8 +16,6 @@ pub struct DeadlineCall {
     way: Option<Way>,
     mode: Mode,
     deadline: Option<Instant>,
-    /// Whether it goes on with the body of its response.
-    has_body: bool,
 }
 
 impl DeadlineCall {
@@ -26,7 +24,6 @@ impl DeadlineCall {
             way: Some(way),
             mode,
             deadline,
-            has_body: false,
         }
     }
 
@@ -35,7 +32,6 @@ impl DeadlineCall {
             way: None,
             mode: Mode::Off,
             deadline: None,
-            has_body: false,
         }
     }
 
@@ -45,23 +41,26 @@ impl DeadlineCall {
 }
 
 impl Call for DeadlineCall {
-    fn head(&mut self, _: &Outcome) {
-        self.has_body = true;
-    }
+    fn head(&mut self, _: &Outcome) {}
 
     #[inline]
     fn end(mut self, outcome: Outcome) {
         let way = self.way.take();
-        // An answer that is late by a moment has won. A body that ends late was cut off.
-        let late = (self.has_body || self.mode == Mode::Shadow) && self.is_late();
+        // What is late all the same has won: an answer that was there in the same moment, or a body
+        // that had come in time and is read later.
+        let late = self.mode == Mode::Shadow && self.is_late();
         let mode = self.mode;
         mem::forget(self);
         let Some(counts) = way else { return };
         if late {
             counts.cut_off(mode);
         }
-        if !late || mode == Mode::Shadow {
-            counts.answered(&outcome);
+        counts.answered(&outcome);
+    }
+
+    fn break_off(mut self, outcome: Outcome) {
+        if let Some(counts) = self.way.take() {
+            self.was_dropped(&counts, Count::of(&outcome));
         }
     }
 }
@@ -70,7 +69,7 @@ impl Drop for DeadlineCall {
     #[inline]
     fn drop(&mut self) {
         if let Some(counts) = self.way.take() {
-            self.was_dropped(&counts);
+            self.was_dropped(&counts, Count::Cancelled);
         }
     }
 }
@@ -78,13 +77,13 @@ impl Drop for DeadlineCall {
 impl DeadlineCall {
     /// A call that is dropped after its deadline was cut off, whoever did it.
     #[cold]
-    fn was_dropped(&self, counts: &Counts) {
+    fn was_dropped(&self, counts: &Counts, in_time: Count) {
         let late = self.is_late();
         if late {
             counts.cut_off(self.mode);
         }
         if !late || self.mode == Mode::Shadow {
-            counts.add(Count::Cancelled);
+            counts.add(in_time);
         }
     }
 }

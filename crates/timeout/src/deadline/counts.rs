@@ -37,6 +37,15 @@ pub(super) enum Count {
 
 impl Count {
     const ALL: usize = 9;
+
+    /// What an answer counts as.
+    pub(super) const fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Success => Self::Success,
+            Outcome::Failure(_) => Self::Failure,
+            Outcome::Ignored => Self::Ignored,
+        }
+    }
 }
 
 impl Counts {
@@ -66,11 +75,7 @@ impl Counts {
     /// Counts an answer.
     #[inline]
     pub(super) fn answered(&self, outcome: &Outcome) {
-        self.add(match outcome {
-            Outcome::Success => Count::Success,
-            Outcome::Failure(_) => Count::Failure,
-            Outcome::Ignored => Count::Ignored,
-        });
+        self.add(Count::of(outcome));
     }
 
     /// Counts a call that is refused, or would be, since too little time is left.

@@ -15,6 +15,7 @@ pub struct DeadlineSnapshot {
     pub spared: u64,
     /// How many calls would have been refused in [`Mode::Enforce`].
     pub expired_in_shadow: u64,
-    /// How many calls would have been ended in [`Mode::Enforce`].
+    /// How many calls would have been ended in [`Mode::Enforce`]. A body that ends late counts, even
+    /// if all of it had come in time: nobody looked.
     pub cut_off_in_shadow: u64,
 }

@@ -1,7 +1,11 @@
 //! What may fool a limit: calls that do not need it, that all time out, that are fast by luck or
 //! because they fail, and a service that changes.
 
+use tokio::time::Instant;
+use watertight_core::nanos;
+
 use super::server::{Phase, Report, Service, simulate};
+use crate::limit::Thinning;
 use crate::{Limit, LimitAlgorithm, Sample};
 
 /// Twice what the service can do, for 10 s.
@@ -157,4 +161,57 @@ fn finds_its_way_to_many_workers() {
 
     assert!(reports[1].goodput > 0.95 * 10_000.0, "{reports:?}");
     assert!(reports[1].wait_p99 < 0.015, "{reports:?}");
+}
+
+/// Hands an algorithm what is let through.
+#[derive(Debug)]
+struct Thinned<A> {
+    algorithm: A,
+    thinning: Thinning,
+    /// When the first call ended.
+    first: Option<Instant>,
+    calls: u32,
+    samples: u32,
+}
+
+impl LimitAlgorithm for Thinned<Box<dyn LimitAlgorithm>> {
+    fn limit(&self) -> usize {
+        self.algorithm.limit()
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        self.calls += 1;
+        let first = *self.first.get_or_insert(sample.ended);
+        if self.thinning.lets_through(nanos(sample.ended - first)) {
+            self.samples += 1;
+            self.algorithm.sample(sample);
+        }
+    }
+}
+
+#[test]
+fn where_there_are_many_samples_a_tenth_of_them_is_enough() {
+    for load in [1.2, 2.0, 10.0] {
+        let short = Phase {
+            length: 3.0,
+            rate: load * 160_000.0,
+            service: Service::Exponential { mean: 0.000_1 },
+            ..OVERLOAD
+        };
+        let all = &run(&[short])[0];
+
+        let mut thinned = Thinned {
+            algorithm: Limit::adaptive().algorithm(0),
+            thinning: Thinning::default(),
+            first: None,
+            calls: 0,
+            samples: 0,
+        };
+        let some = &simulate(&mut thinned, &[short], 0)[0];
+
+        let share = f64::from(thinned.samples) / f64::from(thinned.calls);
+        assert!((0.08..0.12).contains(&share), "{load}: {share}");
+        assert!(some.goodput > 0.98 * all.goodput, "{some:?} {all:?}");
+        assert!(some.p99 < 1.1 * all.p99, "{some:?} {all:?}");
+    }
 }

@@ -42,13 +42,19 @@ impl<S, D> PropagateDeadline<S, D> {
         let departure = config.depart(deadline, Instant::now);
         match departure {
             Departure::TooLate => return self.shared.refuse(config.mode),
-            _ if config.mode == Mode::Shadow => return Ok(()),
             Departure::Unbounded => {}
             Departure::Within(left) => {
-                if !self.deadlines.set_time_left(request, left) {
+                let is_enough = match config.mode {
+                    Mode::Shadow => self.deadlines.is_enough(request, left),
+                    Mode::Enforce | Mode::Off => self.deadlines.set_time_left(request, left),
+                };
+                if !is_enough {
                     return self.shared.refuse(config.mode);
                 }
             }
+        }
+        if config.mode == Mode::Shadow {
+            return Ok(());
         }
         if config.chain
             && let Some(hops) = Context::with(|context| context?.hops.clone())

@@ -8,11 +8,12 @@ use std::task::{self, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
+use http_body_util::Full;
 use tokio::time::{Instant, advance};
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok};
 use tower::{Layer, Service, service_fn};
-use watertight_core::{Context, Reason, Rejection};
+use watertight_core::{BoxError, Context, Reason, Rejection};
 use watertight_http::{AtBodyEnd, HttpExt};
 use watertight_metrics::Registry;
 use watertight_timeout::DeadlineLayer;
@@ -77,4 +78,27 @@ async fn a_body_is_made_in_the_context_of_its_call_and_cut_off_at_its_deadline()
     assert_eq!(layer.handle().snapshot().cut_off, 1);
     let calls = registry.snapshot().instances[0].calls;
     assert_eq!((calls.success, calls.cancelled, calls.rejected), (0, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_had_come_in_time_is_not_cut_off_however_late_it_is_read() {
+    let registry = Registry::new();
+    let layer = DeadlineLayer::builder("inbound", S)
+        .http()
+        .finish(AtBodyEnd)
+        .registry(&registry)
+        .build();
+    let answer = |_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Full::from("all"))));
+    let mut service = layer.layer(service_fn(answer));
+    let response = assert_ready_ok!(spawn(service.call(Request::new(()))).poll());
+    let mut body = spawn(response.into_body());
+
+    advance(2 * S).await;
+    let frame: Option<Result<Frame<Bytes>, BoxError>> =
+        assert_ready!(body.enter(|cx, body| body.poll_frame(cx)));
+
+    assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), "all");
+    assert_eq!(layer.handle().snapshot().cut_off, 0);
+    let calls = registry.snapshot().instances[0].calls;
+    assert_eq!((calls.success, calls.rejected), (1, 0));
 }

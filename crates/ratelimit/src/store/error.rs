@@ -1,0 +1,32 @@
+use std::error::Error;
+use std::fmt;
+
+use watertight_core::BoxError;
+
+/// Why a store did not say what it was asked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// It said why.
+    Failed(BoxError),
+    /// It did not answer within [`StoreConfig::timeout`](super::StoreConfig::timeout).
+    TimedOut,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(f, "the store failed: {error}"),
+            Self::TimedOut => f.write_str("the store did not answer in time"),
+        }
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(error) => Some(&**error),
+            Self::TimedOut => None,
+        }
+    }
+}

@@ -1,0 +1,222 @@
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use tokio::time::Instant;
+use watertight_core::Entry;
+
+use super::error::LeaseError;
+use super::permits::{Found, Permits};
+use crate::Quota;
+use crate::store::Answer;
+
+/// The lease of one key.
+#[derive(Debug)]
+pub(super) struct Lease<E>(Mutex<State<E>>);
+
+#[derive(Debug)]
+struct State<E> {
+    permits: Permits,
+    /// How often the store has been asked.
+    asked: u64,
+    /// Whether it is being asked.
+    is_asking: bool,
+    /// Which time it has failed last, and why.
+    failed: Option<(u64, LeaseError<E>)>,
+    /// Who waits for the answer.
+    waiting: Vec<(u64, Waker)>,
+    next_waiter: u64,
+}
+
+impl<E> State<E> {
+    fn take_waker(&mut self, number: u64) -> Option<Waker> {
+        let mut waiting = self.waiting.iter();
+        let place = waiting.position(|(waiter, _)| *waiter == number)?;
+        Some(self.waiting.remove(place).1)
+    }
+}
+
+/// What becomes of a call.
+#[derive(Debug)]
+pub(super) enum Step<E> {
+    Answered(Answer),
+    /// The store is to be asked for so many, by who has the lead.
+    Leads(Lead<E>, u64),
+    /// It waits for who has.
+    Follows(Follower<E>),
+}
+
+impl<E> Lease<E> {
+    pub(super) fn new(now: Instant) -> Self {
+        Self(Mutex::new(State {
+            permits: Permits::new(now),
+            asked: 0,
+            is_asking: false,
+            failed: None,
+            waiting: Vec::new(),
+            next_waiter: 0,
+        }))
+    }
+
+    /// Decides on a call.
+    pub(super) fn step(self: &Arc<Self>, cost: u64, quotas: &[Quota], now: Instant) -> Step<E> {
+        let mut state = self.state();
+        match state.permits.spend(cost, quotas, now) {
+            Found::Answer(answer) => Step::Answered(answer),
+            Found::TooFew(_) if state.is_asking => {
+                state.next_waiter += 1;
+                Step::Follows(Follower {
+                    lease: Arc::clone(self),
+                    number: state.next_waiter,
+                    asked: state.asked,
+                })
+            }
+            Found::TooFew(wanted) => Step::Leads(self.lead(&mut state), wanted),
+        }
+    }
+
+    /// Takes a penalty out of what is held, and returns how much of it is to be taken elsewhere, and
+    /// the answer if that is nothing.
+    pub(super) fn charge(&self, cost: u64) -> Result<Answer, u64> {
+        let mut state = self.state();
+        match state.permits.charge(cost) {
+            0 => {
+                let decision = crate::Decision::admitted(state.permits.status());
+                Ok(Answer::new(decision, cost))
+            }
+            more => Err(more),
+        }
+    }
+
+    fn lead(self: &Arc<Self>, state: &mut State<E>) -> Lead<E> {
+        state.asked += 1;
+        state.is_asking = true;
+        Lead {
+            lease: Arc::clone(self),
+            is_over: false,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<E>> {
+        // No code of others runs under the lock but the cloning of a waker, before which all is done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(waiting: Vec<(u64, Waker)>) {
+        for (_, waker) in waiting {
+            waker.wake();
+        }
+    }
+}
+
+/// Those who hold permits that can still be spent are dear.
+impl<E> Entry for Lease<E> {
+    fn worth(&self, _: Instant) -> Option<u64> {
+        Some(self.state().permits.left())
+    }
+}
+
+/// Who asks the store. Dropped without an answer, it leaves that to another.
+#[derive(Debug)]
+pub(super) struct Lead<E> {
+    lease: Arc<Lease<E>>,
+    is_over: bool,
+}
+
+impl<E> Lead<E> {
+    /// Takes in what the store has granted of so many, and returns what becomes of the call that
+    /// asked.
+    pub(super) fn end(
+        mut self,
+        answer: Result<Answer, E>,
+        (cost, wanted, most): (u64, u64, u64),
+        quotas: &[Quota],
+    ) -> Result<Answer, LeaseError<E>> {
+        let now = Instant::now();
+        let mut state = self.lease.state();
+        state.is_asking = false;
+        let answer = match answer {
+            Ok(answer) => {
+                state.failed = None;
+                state.permits.take_in(wanted, most, &answer, now);
+                Ok(match state.permits.spend(cost, quotas, now) {
+                    Found::Answer(answer) => answer,
+                    // Less is granted than is wanted only with a pause.
+                    Found::TooFew(_) => answer,
+                })
+            }
+            Err(error) => {
+                let error = LeaseError::new(error);
+                state.failed = Some((state.asked, error.clone()));
+                Err(error)
+            }
+        };
+        let waiting = mem::take(&mut state.waiting);
+        drop(state);
+        self.is_over = true;
+        Lease::<E>::wake(waiting);
+        answer
+    }
+}
+
+impl<E> Drop for Lead<E> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let mut state = self.lease.state();
+            state.is_asking = false;
+            let waiting = mem::take(&mut state.waiting);
+            drop(state);
+            Lease::<E>::wake(waiting);
+        }
+    }
+}
+
+/// Who waits until another has asked the store.
+#[derive(Debug)]
+pub(super) struct Follower<E> {
+    lease: Arc<Lease<E>>,
+    number: u64,
+    /// Which time the store was being asked.
+    asked: u64,
+}
+
+impl<E> Follower<E> {
+    /// Decides on the call when the store has been asked.
+    #[allow(clippy::type_complexity, reason = "a step, or why there is none")]
+    pub(super) fn poll(
+        &mut self,
+        cost: u64,
+        quotas: &[Quota],
+        cx: &Context<'_>,
+    ) -> Poll<Result<Step<E>, LeaseError<E>>> {
+        let mut state = self.lease.state();
+        if let Some((asked, error)) = &state.failed
+            && *asked == self.asked
+        {
+            return Poll::Ready(Err(error.clone()));
+        }
+        match state.permits.spend(cost, quotas, Instant::now()) {
+            Found::Answer(answer) => Poll::Ready(Ok(Step::Answered(answer))),
+            Found::TooFew(_) if state.is_asking => {
+                self.asked = state.asked;
+                let before = state.take_waker(self.number);
+                state.waiting.push((self.number, cx.waker().clone()));
+                drop(state);
+                drop(before);
+                Poll::Pending
+            }
+            Found::TooFew(wanted) => {
+                let lead = self.lease.lead(&mut state);
+                Poll::Ready(Ok(Step::Leads(lead, wanted)))
+            }
+        }
+    }
+}
+
+impl<E> Drop for Follower<E> {
+    fn drop(&mut self) {
+        // It may be the last that holds a task, which is not to be dropped under the lock.
+        let waker = self.lease.state().take_waker(self.number);
+        drop(waker);
+    }
+}

@@ -1,0 +1,98 @@
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use watertight_contract::{Answer as Is, Contract, Request};
+use watertight_core::{Key, Mode};
+use watertight_metrics::Registry;
+use watertight_ratelimit::store::{Answer, InStore, Order, Store};
+use watertight_ratelimit::{
+    Decision, LeakyBucketLayer, Quota, RateLimitBuilder, Rules, Status, TokenBucket,
+    TokenBucketLayer,
+};
+
+/// Lets so many calls pass, at once and without an allocation.
+#[derive(Clone, Debug)]
+struct Counting {
+    left: Arc<AtomicU64>,
+}
+
+impl Counting {
+    fn of(left: u64) -> Self {
+        Self {
+            left: Arc::new(AtomicU64::new(left)),
+        }
+    }
+}
+
+impl Store for Counting {
+    type Error = Infallible;
+    type Asking = Ready<Result<Answer, Infallible>>;
+
+    fn ask(&self, _: &Order<'_>) -> Self::Asking {
+        let left = &self.left;
+        let taken = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(1)
+        });
+        let decision = Decision {
+            admitted: taken.is_ok(),
+            status: Status::default(),
+            retry_after: None,
+        };
+        ready(Ok(Answer::new(decision, u64::from(taken.is_ok()))))
+    }
+}
+
+fn builder(store: Counting) -> RateLimitBuilder<TokenBucket, Rules, InStore<Counting>> {
+    TokenBucketLayer::builder("contract", Quota::per_second(1))
+        .registry(&Registry::new())
+        .store(store)
+}
+
+#[test]
+fn a_limit_in_a_store_keeps_the_contract() {
+    Contract::new(|| builder(Counting::of(10_000)).build())
+        .refuses_after(10_000, Is::Response)
+        .check();
+}
+
+#[test]
+fn a_limit_in_a_store_with_keys_a_total_and_plans_keeps_the_contract() {
+    Contract::new(|| {
+        builder(Counting::of(10_000))
+            .key(|_: &Request| Key::of("all"))
+            .total(Quota::per_second(20_000))
+            .plan("pro", Quota::per_second(1))
+            .plan_by(|_: &Request| Some("pro"))
+            .build()
+    })
+    .refuses_after(10_000, Is::Response)
+    .check();
+}
+
+#[test]
+fn a_leaky_bucket_in_a_store_keeps_the_contract() {
+    Contract::new(|| {
+        LeakyBucketLayer::builder("contract", Quota::per_second(1))
+            .registry(&Registry::new())
+            .store(Counting::of(5_000))
+            .build()
+    })
+    .refuses_after(5_000, Is::Response)
+    .check();
+}
+
+#[test]
+fn a_limit_in_a_store_in_shadow_keeps_the_contract() {
+    Contract::new(|| builder(Counting::of(4)).mode(Mode::Shadow).build())
+        .never_refuses("it only counts")
+        .check();
+}
+
+#[test]
+fn a_limit_in_a_store_that_is_off_keeps_the_contract() {
+    Contract::new(|| builder(Counting::of(4)).mode(Mode::Off).build())
+        .never_refuses("it does nothing")
+        .check();
+}

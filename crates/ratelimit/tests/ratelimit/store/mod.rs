@@ -1,0 +1,11 @@
+//! Limits whose quotas are kept in a store.
+
+mod calls;
+mod cancellation;
+mod contract;
+mod failure;
+mod fake;
+mod handle;
+mod lease;
+mod local;
+mod shadow;

@@ -1,0 +1,143 @@
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use redis::{ErrorKind, RedisError, ServerErrorKind};
+use watertight_core::ConfigError;
+
+/// Why a [`RedisStore`](crate::RedisStore) has no answer.
+///
+/// No message has a password or what a key was made of in it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// Redis was not asked: it has failed too often of late.
+    Open {
+        /// How long it takes until it is tried again.
+        retry_after: Option<Duration>,
+    },
+    /// There is no connection, or no answer came in time.
+    Unreachable(Cause),
+    /// Redis does not do what it is asked: a wrong password, no memory left, no leave, no master.
+    Refused(Cause),
+    /// The value of a key is not one of ours, or has been spoilt.
+    Foreign(Cause),
+    /// The order cannot be met in Redis at all.
+    Impossible(ConfigError),
+    /// What the script has returned makes no sense.
+    Unreadable,
+}
+
+/// What the client of Redis says went wrong.
+#[derive(Clone)]
+pub struct Cause(RedisError);
+
+impl Error {
+    /// Returns whether it says something of Redis or the way there, rather than of one order.
+    pub(crate) const fn is_of_the_path(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Refused(_))
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Impossible(error)
+    }
+}
+
+impl From<RedisError> for Error {
+    fn from(error: RedisError) -> Self {
+        if says(&error, "WRONGTYPE") || says(&error, "MALFORMED") {
+            return Self::Foreign(Cause(error));
+        }
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown) => {
+                Self::Unreachable(Cause(error))
+            }
+            ErrorKind::Server(_) | ErrorKind::AuthenticationFailed | ErrorKind::Extension => {
+                Self::Refused(Cause(error))
+            }
+            ErrorKind::UnexpectedReturnType => Self::Unreadable,
+            _ => Self::Unreachable(Cause(error)),
+        }
+    }
+}
+
+/// Returns whether an error is of that code. Before version 7, Redis puts what a script comes upon
+/// into the text of another one.
+fn says(error: &RedisError, code: &str) -> bool {
+    let within = |detail: &str| detail.split(' ').any(|word| word == code);
+    error.code() == Some(code) || error.code() == Some("ERR") && error.detail().is_some_and(within)
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { .. } => {
+                f.write_str("redis has failed too often, and is not asked for now")
+            }
+            Self::Unreachable(_) => f.write_str("redis cannot be reached"),
+            Self::Refused(_) => f.write_str("redis refuses to answer"),
+            Self::Foreign(_) => f.write_str("the value of a key in redis is not a quota"),
+            Self::Impossible(_) => f.write_str("redis cannot keep this quota"),
+            Self::Unreadable => f.write_str("redis has returned what no script of ours returns"),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match self {
+            Self::Unreachable(cause) | Self::Refused(cause) | Self::Foreign(cause) => Some(cause),
+            Self::Impossible(error) => Some(error),
+            Self::Open { .. } | Self::Unreadable => None,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cause({})", self.0)
+    }
+}
+
+impl StdError for Cause {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(code: &str, detail: &str) -> Error {
+        redis::make_extension_error(code.to_owned(), Some(detail.to_owned())).into()
+    }
+
+    #[test]
+    fn a_value_that_is_not_ours_is_known_in_every_version() {
+        let since_7 = "Operation against a key holding the wrong kind of value script: f00";
+        let before = "Error running script (call to f_f00): @user_script:70: @user_script: 70: \
+                      WRONGTYPE Operation against a key holding the wrong kind of value";
+        for error in [
+            error("WRONGTYPE", since_7),
+            error("ERR", before),
+            error("MALFORMED", "the value of x is not one of ours"),
+        ] {
+            assert!(matches!(error, Error::Foreign(_)), "{error:?}");
+            assert!(!error.is_of_the_path());
+        }
+    }
+
+    #[test]
+    fn what_redis_refuses_counts_against_it() {
+        let error = error("OOM", "command not allowed when used memory > 'maxmemory'");
+
+        assert!(matches!(error, Error::Refused(_)), "{error:?}");
+        assert!(error.is_of_the_path());
+        assert!(error.source().unwrap().to_string().contains("OOM"));
+    }
+}

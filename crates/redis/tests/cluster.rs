@@ -1,0 +1,103 @@
+//! A cluster, of which a slot moves.
+
+mod harness;
+
+use std::time::Duration;
+
+use watertight_core::{Key, Name};
+use watertight_metrics::Registry;
+use watertight_ratelimit::store::{Act, Order, Rule, Store};
+use watertight_ratelimit::{Decision, Quota};
+use watertight_redis::{Error, RedisConfig, RedisStore};
+
+use harness::{RedisCluster, query};
+
+/// Long enough for any answer of a cluster that is well, on a busy machine.
+const PATIENT: Duration = Duration::from_secs(10);
+
+const TENANTS: u64 = 100;
+
+fn store(cluster: &RedisCluster) -> RedisStore {
+    RedisStore::cluster("limits", cluster.urls())
+        .registry(&Registry::new())
+        .response_timeout(PATIENT)
+        .connection_timeout(PATIENT)
+        .build()
+}
+
+async fn take(store: &RedisStore, tenant: u64) -> Result<Decision, Error> {
+    let quotas = Quota::per_hour(10).into();
+    let order = Order {
+        policy: Name::new("api"),
+        key: Some(Key::of(tenant)),
+        rule: Rule::TokenBucket(&quotas),
+        act: Act::Take(1),
+        patience: Duration::ZERO,
+    };
+    store.ask(&order).await.map(|answer| answer.decision)
+}
+
+#[tokio::test]
+async fn a_cluster_keeps_each_key_on_its_node_also_when_a_slot_moves() {
+    let cluster = RedisCluster::start();
+    let store = store(&cluster);
+    let take = async |tenant| take(&store, tenant).await.unwrap();
+
+    for tenant in 0..TENANTS {
+        assert_eq!(take(tenant).await.status.remaining, 9);
+    }
+    for node in &cluster.nodes {
+        let keys: u64 = query(&mut node.connect(), &["DBSIZE"]);
+        assert!((1..TENANTS).contains(&keys), "{keys} of {TENANTS} keys");
+    }
+
+    let moved = Key::of(7_u64);
+    cluster.move_slot_of(&format!("watertight:{{api:{moved}}}:token"));
+
+    for tenant in 0..TENANTS {
+        assert_eq!(take(tenant).await.status.remaining, 8, "{tenant}");
+    }
+    for _ in 0..8 {
+        assert!(take(7).await.admitted);
+    }
+    assert!(!take(7).await.admitted);
+}
+
+#[tokio::test]
+async fn a_node_that_is_down_fails_for_its_own_keys_alone_until_it_is_back() {
+    let mut cluster = RedisCluster::start();
+    let store = store(&cluster);
+    for tenant in 0..TENANTS {
+        take(&store, tenant).await.unwrap();
+    }
+    let keys: u64 = query(&mut cluster.nodes[0].connect(), &["DBSIZE"]);
+
+    cluster.nodes[0].kill();
+    let mut failed = Vec::new();
+    for tenant in 0..TENANTS {
+        if take(&store, tenant).await.is_err() {
+            failed.push(tenant);
+        }
+    }
+    assert_eq!(failed.len() as u64, keys);
+    // A row of failures is no reason to ask no other node.
+    for _ in 0..=RedisConfig::CONSECUTIVE_FAILURES {
+        let error = take(&store, failed[0]).await.unwrap_err();
+        assert!(!matches!(error, Error::Open { .. }), "{error:?}");
+    }
+
+    cluster.nodes[0].restart();
+    let mut answered = 0;
+    for tenant in (0..TENANTS).cycle().take(50 * TENANTS as usize) {
+        store.breaker().reset();
+        answered = if take(&store, tenant).await.is_ok() {
+            answered + 1
+        } else {
+            0
+        };
+        if answered == TENANTS {
+            return;
+        }
+    }
+    panic!("the node is not asked again");
+}

@@ -1,0 +1,440 @@
+//! What becomes of orders while Redis fails, and when it is well again.
+
+mod harness;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time;
+use watertight_breaker::{BreakerConfig, State};
+use watertight_core::{Key, Name};
+use watertight_metrics::Registry;
+use watertight_ratelimit::store::{Act, Answer, Order, Rule, Store};
+use watertight_ratelimit::{LeakyBucket, Quota, Quotas, SlidingWindow};
+use watertight_redis::{Error, RedisConfig, RedisStore, RedisStoreBuilder};
+
+use harness::{RedisServer, query};
+
+/// How often a store is asked until it is well again: it may have to find out first that it is not
+/// connected any more.
+const TRIES: usize = 20;
+
+/// Long enough for any answer of a server that is well, on a busy machine.
+const PATIENT: Duration = Duration::from_secs(10);
+
+fn builder(url: String) -> RedisStoreBuilder {
+    let builder = RedisStore::builder("limits", url).registry(&Registry::new());
+    builder
+        .response_timeout(PATIENT)
+        .connection_timeout(PATIENT)
+}
+
+fn store(server: &RedisServer) -> RedisStore {
+    builder(server.url()).build()
+}
+
+async fn ask(store: &RedisStore, rule: Rule<'_>, act: Act) -> Result<Answer, Error> {
+    let order = Order {
+        policy: Name::new("api"),
+        key: Some(Key::of("alice@example.com")),
+        rule,
+        act,
+        patience: Duration::ZERO,
+    };
+    store.ask(&order).await
+}
+
+async fn take(store: &RedisStore) -> Result<Answer, Error> {
+    let quotas = Quota::per_hour(100).into();
+    ask(store, Rule::TokenBucket(&quotas), Act::Take(1)).await
+}
+
+/// Asks until there is an answer, however often it has failed of late.
+async fn take_at_last(store: &RedisStore) -> Answer {
+    let mut last = None;
+    for _ in 0..TRIES {
+        store.breaker().reset();
+        match take(store).await {
+            Ok(answer) => return answer,
+            Err(error) => last = Some(error),
+        }
+    }
+    panic!("there is no answer: {last:?}");
+}
+
+fn remaining(answer: &Answer) -> u64 {
+    answer.decision.status.remaining
+}
+
+#[tokio::test]
+async fn a_script_that_redis_has_forgotten_is_sent_again() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    assert_eq!(remaining(&take(&store).await.unwrap()), 99);
+
+    let () = query(&mut server.connect(), &["SCRIPT", "FLUSH"]);
+
+    assert_eq!(remaining(&take(&store).await.unwrap()), 98);
+}
+
+#[tokio::test]
+async fn a_decision_is_one_command() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    take(&store).await.unwrap();
+    let () = query(&mut server.connect(), &["CONFIG", "RESETSTAT"]);
+
+    for _ in 0..10 {
+        take(&store).await.unwrap();
+    }
+
+    let said: String = query(&mut server.connect(), &["INFO", "commandstats"]);
+    assert!(said.contains("cmdstat_evalsha:calls=10,"), "{said}");
+    assert!(!said.contains("cmdstat_eval:"), "{said}");
+}
+
+fn rules(quotas: &Quotas) -> [Rule<'_>; 5] {
+    let quota = &quotas.as_slice()[0];
+    [
+        Rule::TokenBucket(quotas),
+        Rule::SlidingWindow(quotas, SlidingWindow::Approximate),
+        Rule::SlidingWindow(quotas, SlidingWindow::Buckets(10)),
+        Rule::SlidingWindow(quotas, SlidingWindow::Exact),
+        Rule::LeakyBucket(quota, LeakyBucket::default()),
+    ]
+}
+
+#[tokio::test]
+async fn what_a_key_was_made_of_is_not_stored() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let quotas = Quota::per_minute(10).into();
+
+    for rule in rules(&quotas) {
+        assert_eq!(ask(&store, rule, Act::Take(1)).await.unwrap().taken, 1);
+    }
+
+    let keys: Vec<String> = query(&mut server.connect(), &["KEYS", "*"]);
+    assert_eq!(keys.len(), 5);
+    let hash = Key::of("alice@example.com");
+    for key in keys {
+        let start = format!("watertight:{{api:{hash}}}:");
+        assert!(key.starts_with(&start), "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_lives_as_long_as_anything_depends_on_it() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let quotas = Quota::per_minute(10).and(Quota::per_hour(7));
+    let quota = quotas.as_slice()[1].into();
+    let mut connection = server.connect();
+    let mut millis = || {
+        let (seconds, micros): (u64, u64) = query(&mut connection, &["TIME"]);
+        seconds * 1_000 + micros / 1_000
+    };
+
+    for rule in rules(&quota) {
+        let () = query(&mut server.connect(), &["FLUSHALL"]);
+        let before = millis();
+        let answer = ask(&store, rule, Act::Take(1)).await.unwrap();
+        let after = millis();
+
+        let keys: Vec<String> = query(&mut server.connect(), &["KEYS", "*"]);
+        let expires: u64 = query(&mut server.connect(), &["PEXPIRETIME", &keys[0]]);
+        let whole = answer.decision.status.reset.as_millis() as u64;
+        let expected = before + whole..=after + whole + 5;
+        assert!(
+            expected.contains(&expires),
+            "{rule:?}: {expires}, and not {expected:?}"
+        );
+    }
+
+    let () = query(&mut server.connect(), &["FLUSHALL"]);
+    let answer = ask(&store, Rule::TokenBucket(&quotas), Act::Take(1))
+        .await
+        .unwrap();
+    assert_eq!(
+        answer.decision.status.quota, 1,
+        "the one that needs longest"
+    );
+    let keys: Vec<String> = query(&mut server.connect(), &["KEYS", "*"]);
+    let left: u64 = query(&mut server.connect(), &["PTTL", &keys[0]]);
+    assert!(left > 60_000, "{left} ms");
+}
+
+#[tokio::test]
+async fn what_is_given_back_leaves_nothing_behind() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let quotas = Quota::per_hour(10).into();
+
+    for rule in rules(&quotas) {
+        assert_eq!(ask(&store, rule, Act::Take(1)).await.unwrap().taken, 1);
+        let answer = ask(&store, rule, Act::GiveBack(5)).await.unwrap();
+        assert!(answer.decision.admitted);
+    }
+
+    let keys: usize = query(&mut server.connect(), &["DBSIZE"]);
+    assert_eq!(keys, 0);
+}
+
+#[tokio::test]
+async fn a_value_of_another_kind_or_that_is_spoilt_is_told_from_a_failure() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    let quotas = Quota::per_minute(10).into();
+
+    for rule in rules(&quotas) {
+        let mut connection = server.connect();
+        let () = query(&mut connection, &["FLUSHALL"]);
+        ask(&store, rule, Act::Take(1)).await.unwrap();
+        let keys: Vec<String> = query(&mut connection, &["KEYS", "*"]);
+        let key = keys[0].as_str();
+        let is_log = key.ends_with(":log");
+        let spoilt = if is_log {
+            ["HSET", key, "60000000:0", "nonsense"].to_vec()
+        } else {
+            ["SET", key, "nonsense"].to_vec()
+        };
+        let _: redis::Value = query(&mut connection, &spoilt);
+        let error = ask(&store, rule, Act::Take(1)).await.unwrap_err();
+        assert!(matches!(error, Error::Foreign(_)), "{rule:?}: {error:?}");
+
+        let () = query(&mut connection, &["DEL", key]);
+        let _: redis::Value = query(&mut connection, &["RPUSH", key, "nonsense"]);
+        for _ in 0..10 {
+            let error = ask(&store, rule, Act::Take(1)).await.unwrap_err();
+            assert!(matches!(error, Error::Foreign(_)), "{rule:?}: {error:?}");
+        }
+    }
+    assert_eq!(store.breaker().state(), State::Closed);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_said_and_can_be_put_right() {
+    let server = RedisServer::start_with(&["--requirepass", "right"]);
+    let url = |password| format!("redis://:{password}@127.0.0.1:{}", server.port());
+    let store = builder(url("wrong")).build();
+
+    let error = take(&store).await.unwrap_err();
+    assert!(matches!(error, Error::Refused(_)), "{error:?}");
+    assert!(!format!("{error:?} {error} {store:?}").contains("wrong@"));
+
+    let client = redis::Client::open(url("right")).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    let () = query(&mut connection, &["CONFIG", "SET", "requirepass", "wrong"]);
+    assert_eq!(remaining(&take_at_last(&store).await), 99);
+}
+
+#[tokio::test]
+async fn redis_without_memory_refuses_and_serves_again_when_it_has_some() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    take(&store).await.unwrap();
+
+    let () = query(&mut server.connect(), &["CONFIG", "SET", "maxmemory", "1"]);
+    let error = take(&store).await.unwrap_err();
+    assert!(matches!(error, Error::Refused(_)), "{error:?}");
+
+    let () = query(&mut server.connect(), &["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(remaining(&take_at_last(&store).await), 98);
+}
+
+#[test]
+fn a_store_can_be_made_without_a_runtime_and_before_redis_is_there() {
+    let mut server = RedisServer::start();
+    server.kill();
+    let store = store(&server);
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        for _ in 0..RedisConfig::CONSECUTIVE_FAILURES {
+            let error = take(&store).await.unwrap_err();
+            assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+        }
+        let error = take(&store).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Open {
+                    retry_after: Some(_)
+                }
+            ),
+            "{error:?}"
+        );
+
+        server.restart();
+        assert_eq!(remaining(&take_at_last(&store).await), 99);
+    });
+}
+
+#[tokio::test]
+async fn redis_that_was_killed_and_started_again_is_used_again() {
+    let mut server = RedisServer::start();
+    let store = store(&server);
+    take(&store).await.unwrap();
+
+    server.kill();
+    let error = take(&store).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+
+    server.restart();
+    let answer = take(&store).await.unwrap();
+    assert_eq!(remaining(&answer), 99, "what redis knew is lost");
+}
+
+/// The name may stand for another server by now, which is the master.
+#[tokio::test]
+async fn a_master_that_has_become_a_replica_is_hung_up_on() {
+    let server = RedisServer::start();
+    let store = store(&server);
+    take(&store).await.unwrap();
+    let mut connection = server.connect();
+    let mut connections = || -> u64 {
+        let said: String = query(&mut connection, &["INFO", "stats"]);
+        let (_, said) = said.split_once("total_connections_received:").unwrap();
+        said.lines().next().unwrap().parse().unwrap()
+    };
+
+    let () = query(&mut server.connect(), &["REPLICAOF", "127.0.0.1", "1"]);
+    let before = connections();
+    let error = take(&store).await.unwrap_err();
+    assert!(matches!(error, Error::Refused(_)), "{error:?}");
+    take(&store).await.unwrap_err();
+
+    assert_eq!(connections(), before + 1);
+}
+
+#[tokio::test]
+async fn redis_that_hangs_is_left_alone_and_used_again_when_it_goes_on() {
+    let server = RedisServer::start();
+    let breaker = BreakerConfig {
+        slow_call: Some(Duration::from_millis(1)),
+        min_calls: 5,
+        ..RedisConfig::default().breaker
+    };
+    let store = builder(server.url()).breaker(breaker).build();
+    let warm = builder(server.url()).build();
+    take(&warm).await.unwrap();
+    // What was slow until it was connected is forgotten.
+    let _ = take(&store).await;
+    store.breaker().reset();
+
+    server.freeze();
+    let mut given_up = 0;
+    while store.breaker().state() == State::Closed && given_up < TRIES {
+        let asking = time::timeout(Duration::from_millis(5), take(&store));
+        asking.await.unwrap_err();
+        given_up += 1;
+    }
+    assert_eq!(given_up, 5, "calls that nobody waits for count as slow");
+    let error = take(&store).await.unwrap_err();
+    assert!(matches!(error, Error::Open { .. }), "{error:?}");
+
+    server.thaw();
+    take_at_last(&store).await;
+}
+
+#[tokio::test]
+async fn redis_that_does_not_answer_in_time_is_a_failure() {
+    let server = RedisServer::start();
+    let store = builder(server.url())
+        .response_timeout(Duration::from_millis(20))
+        .build();
+    let connected = take_at_last(&store).await;
+    assert!(connected.decision.admitted);
+
+    server.freeze();
+    let error = take(&store).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
+    server.thaw();
+}
+
+/// Says yes to what a client says of itself when it connects, and nothing to an order.
+async fn never_answer(mut connection: TcpStream) {
+    let mut said = [0; 4_096];
+    while let Ok(read @ 1..) = connection.read(&mut said).await {
+        let said = String::from_utf8_lossy(&said[..read]);
+        let commands = said.matches("CLIENT").count();
+        if connection
+            .write_all(&b"+OK\r\n".repeat(commands))
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nothing_is_heard_any_more_is_made_anew() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((connection, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(never_answer(connection));
+        }
+    });
+    let store = builder(url).build();
+    let give_up = async || {
+        store.breaker().reset();
+        let asking = time::timeout(Duration::from_millis(20), take(&store));
+        assert!(asking.await.is_err());
+    };
+
+    for _ in 0..5 {
+        give_up().await;
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+
+    give_up().await;
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test]
+async fn an_order_with_numbers_that_redis_cannot_count_is_refused_and_names_them() {
+    let store = RedisStore::builder("limits", "redis://127.0.0.1:1")
+        .registry(&Registry::new())
+        .build();
+    let burst = Quota::per_second(1_000_000_000).burst(1 << 53);
+    let period = Quota::new(1, Duration::from_secs(80 * 365 * 86_400));
+    let log = Quota::per_minute(10_001);
+    let [burst, period, log] = [burst, period, log].map(Quotas::from);
+
+    for (rule, field) in [
+        (Rule::TokenBucket(&burst), "quota.burst + debt"),
+        (Rule::TokenBucket(&period), "quota.period"),
+        (
+            Rule::SlidingWindow(&log, SlidingWindow::Exact),
+            "quota.tokens",
+        ),
+    ] {
+        let error = ask(&store, rule, Act::Take(1)).await.unwrap_err();
+        let Error::Impossible(error) = error else {
+            panic!("{error:?}");
+        };
+        assert_eq!(error.field(), field);
+    }
+    assert_eq!(store.breaker().state(), State::Closed);
+}
+
+#[test]
+fn a_url_that_cannot_be_is_refused_without_showing_it() {
+    let error = RedisStore::builder("limits", "http://:secret@host")
+        .try_build()
+        .unwrap_err();
+
+    assert_eq!(error.field(), "url");
+    assert!(!error.to_string().contains("secret"), "{error}");
+}
