@@ -1,5 +1,7 @@
 //! What must hold after a run, on any machine: counts and orders, never times.
 
+mod abuse;
+
 use std::time::Duration;
 
 use anstream::println;
@@ -77,6 +79,9 @@ fn claims(outcomes: &[Outcome]) -> Vec<Claim> {
             claims.push(hedges_within_their_budget(outcome));
             claims.push(stuck_calls_within_their_bulkhead(outcome));
             claims.push(bystanders_are_served(outcome));
+            claims.push(abuse::served_within_its_quota(outcome));
+            claims.push(abuse::nobody_else_is_refused(outcome));
+            claims.push(abuse::others_are_served(outcome));
         }
     }
     if let [bare, protected] = outcomes {
@@ -87,6 +92,7 @@ fn claims(outcomes: &[Outcome]) -> Vec<Claim> {
         let errors = [bare, protected].map(|outcome| outcome.lost_to_errors);
         claims.push(fewer_calls_lost("the inventory stalls", stalls));
         claims.push(fewer_calls_lost("reviews fails", errors));
+        claims.push(abuse::less_for_the_abuser(bare, protected));
     }
     claims
 }
@@ -244,12 +250,13 @@ mod tests {
     use watertight::{BoxError, Mode};
 
     use super::*;
+    use crate::abuse::Abuser;
     use crate::extra::Extra;
     use crate::incident::Phases;
     use crate::page::{Page, Verdict, Visitor};
     use crate::stats::Stats;
 
-    fn outcome(side: Side, failed: u64, dead_calls: u64) -> Outcome {
+    pub(super) fn outcome(side: Side, failed: u64, dead_calls: u64) -> Outcome {
         let stats = Stats::new(Phases {
             hang: Duration::ZERO..Duration::MAX,
             ..Phases::default()
@@ -272,6 +279,7 @@ mod tests {
             side,
             length: Duration::from_secs(10),
             totals: stats.take_totals(),
+            abuser: Abuser::default(),
             dead_calls,
             most_stuck: 0,
             lost_to_stalls: 0.0,

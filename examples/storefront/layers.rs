@@ -132,7 +132,7 @@ mod tests {
     use watertight::{BoxError, Context};
 
     use super::*;
-    use crate::load::DEADLINE_MS;
+    use crate::proxy::DEADLINE_MS;
 
     /// Asks an upstream that says what it was told.
     async fn headers_of_a_call() -> HeaderMap {

@@ -5,13 +5,14 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use watertight::http::Peer;
 
 /// How many requests may be in flight on one connection.
 pub(crate) const MAX_STREAMS: u32 = 20_000;
@@ -29,13 +30,14 @@ pub(crate) async fn bind(port: u16) -> Result<TcpListener, String> {
         })
 }
 
-/// Serves `app` by HTTP/1 and HTTP/2. Dropping the future closes all of its connections.
+/// Serves `app` by HTTP/1 and HTTP/2, and tells it who is connected. Dropping the future closes all of its connections.
 pub(crate) async fn serve(listener: &TcpListener, app: &Router) -> Infallible {
     let mut connections = JoinSet::new();
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                connections.spawn(converse(stream, app.clone()));
+            Ok((stream, address)) => {
+                let app = app.clone().layer(Extension(Peer(address)));
+                connections.spawn(converse(stream, app));
             }
             // Out of file descriptors, most likely: it passes when connections close.
             Err(_) => sleep(Duration::from_millis(10)).await,

@@ -1,26 +1,18 @@
 //! The visitors: an open loop. Each comes at a fixed time, whether or not the shop has answered
 //! those before, and the time it takes is counted from when it was to come.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderName, Request, Uri};
-use http_body_util::{BodyExt, Empty};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use watertight::BoxError;
 
-use crate::client::{HttpClient, IDEMPOTENCY_KEY};
 use crate::listen::MAX_STREAMS;
 use crate::page::{Page, Verdict, Visitor};
-use crate::shop::MISSING;
+use crate::proxy::Proxy;
 use crate::stats::Stats;
 
 /// A page that comes later than this is of no use to a visitor.
@@ -29,8 +21,11 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// When a visitor closes the window.
 pub(crate) const GIVE_UP: Duration = Duration::from_secs(10);
 
-/// By its value a service knows how many milliseconds the answer is waited for.
-pub(crate) const DEADLINE_MS: HeaderName = HeaderName::from_static("x-deadline-ms");
+/// How many pages are asked for in a second from one address.
+pub(crate) const SHARE: u32 = 20;
+
+/// Where visitors come from: addresses for tests of load (RFC 2544).
+const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 
 /// When visitors come.
 #[derive(Clone, Copy, Debug)]
@@ -41,19 +36,27 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    fn visits(&self) -> u64 {
-        self.length.as_secs() * u64::from(self.rps.get())
+    pub(crate) fn visits(&self) -> u64 {
+        let millis = u64::try_from(self.length.as_millis()).unwrap_or(u64::MAX);
+        millis.saturating_mul(self.rps.get().into()) / 1_000
     }
 
     /// Returns when the n-th visitor comes, from the start.
-    fn due(&self, n: u64) -> Duration {
+    pub(crate) fn due(&self, n: u64) -> Duration {
         Duration::from_nanos(n * 1_000_000_000 / u64::from(self.rps.get()))
+    }
+
+    /// Returns where the n-th visitor comes from. The more there are, the more addresses.
+    fn address(&self, n: u64) -> Ipv4Addr {
+        let addresses = self.rps.get().div_ceil(SHARE);
+        let nth = u32::try_from(n % u64::from(addresses)).unwrap_or_default();
+        Ipv4Addr::from_bits(FIRST_ADDRESS.to_bits() + nth)
     }
 }
 
 /// Sends all visitors, and returns when the last has left.
 pub(crate) async fn visit(shop: SocketAddr, schedule: Schedule, stats: &Arc<Stats>) {
-    let client = connect();
+    let proxy = Proxy::new(shop);
     let mut visits = JoinSet::new();
     for n in 0..schedule.visits() {
         let due = schedule.due(n);
@@ -68,11 +71,11 @@ pub(crate) async fn visit(shop: SocketAddr, schedule: Schedule, stats: &Arc<Stat
         stats.offered(visitor);
         if visits.len() < MAX_STREAMS as usize {
             let visit = Visit {
-                shop,
                 visitor,
+                from: schedule.address(n),
                 start: schedule.start,
             };
-            visits.spawn(visit.run(client.clone(), Arc::clone(stats)));
+            visits.spawn(visit.run(proxy.clone(), Arc::clone(stats)));
         } else {
             stats.turned_away(visitor);
         }
@@ -80,31 +83,23 @@ pub(crate) async fn visit(shop: SocketAddr, schedule: Schedule, stats: &Arc<Stat
     visits.join_all().await;
 }
 
-/// All visitors share one connection: thousands may be waiting, and each connection takes two of
-/// the few files that a process may have open.
-fn connect() -> HttpClient<Empty<Bytes>> {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    legacy::Client::builder(TokioExecutor::new())
-        .http2_only(true)
-        .build(connector)
-}
-
 #[derive(Debug)]
 struct Visit {
-    shop: SocketAddr,
     visitor: Visitor,
+    from: Ipv4Addr,
     start: Instant,
 }
 
 impl Visit {
-    async fn run(self, client: HttpClient<Empty<Bytes>>, stats: Arc<Stats>) {
+    async fn run(self, proxy: Proxy, stats: Arc<Stats>) {
         let visitor = self.visitor;
         let due = self.start + visitor.due;
         let late_by = Instant::now() - due;
         stats.sent(late_by);
 
-        let mut answer = pin!(self.ask(client, PATIENCE.saturating_sub(late_by)));
+        let patience = PATIENCE.saturating_sub(late_by);
+        let answer = proxy.ask(visitor.page, visitor.number, self.from, patience);
+        let mut answer = pin!(answer);
         let in_time = timeout_at(due + PATIENCE, answer.as_mut()).await;
         let verdict = match &in_time {
             Ok(Ok(verdict)) => *verdict,
@@ -117,36 +112,6 @@ impl Visit {
         }
         stats.took(visitor, (Instant::now() - due).min(GIVE_UP));
     }
-
-    /// Asks for the page, and says how long its visitor waits: a shop may heed that, or not.
-    async fn ask(
-        &self,
-        client: HttpClient<Empty<Bytes>>,
-        patience: Duration,
-    ) -> Result<Verdict, BoxError> {
-        let Visitor { number, page, .. } = self.visitor;
-        let uri = Uri::builder()
-            .scheme("http")
-            .authority(self.shop.to_string())
-            .path_and_query(page.path())
-            .build()?;
-        let request = Request::builder()
-            .method(page.method())
-            .uri(uri)
-            .header(IDEMPOTENCY_KEY, number)
-            .header(DEADLINE_MS, patience.as_millis().to_string())
-            .body(Empty::<Bytes>::new())?;
-        let response = client.request(request).await?;
-        let verdict = if !response.status().is_success() {
-            Verdict::Failed
-        } else if response.headers().contains_key(MISSING) {
-            Verdict::Degraded
-        } else {
-            Verdict::Good
-        };
-        response.into_body().collect().await?;
-        Ok(verdict)
-    }
 }
 
 #[cfg(test)]
@@ -157,6 +122,7 @@ mod tests {
     use super::*;
     use crate::incident::Phases;
     use crate::listen;
+    use crate::shop::MISSING;
     use crate::stats::Totals;
 
     #[tokio::test]
@@ -173,6 +139,24 @@ mod tests {
         assert_eq!(schedule.due(1_800), schedule.length);
     }
 
+    #[tokio::test]
+    async fn visitors_take_turns_to_come_from_as_many_addresses_as_have_a_share_each() {
+        let from = |rps, n| {
+            let schedule = Schedule {
+                start: Instant::now(),
+                length: Duration::from_secs(6),
+                rps: NonZeroU32::new(rps).unwrap(),
+            };
+            schedule.address(n).to_string()
+        };
+
+        assert_eq!(from(300, 0), "198.18.0.0");
+        assert_eq!(from(300, 14), "198.18.0.14");
+        assert_eq!(from(300, 15), "198.18.0.0");
+        assert_eq!(from(301, 15), "198.18.0.15");
+        assert_eq!(from(1, 7), "198.18.0.0");
+    }
+
     /// Sends the first ten visitors to a shop without a checkout, all of them `late_by`.
     async fn ten_visitors(late_by: Duration) -> Totals {
         let shop = Router::new()
@@ -182,16 +166,17 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stats = Arc::new(Stats::new(Phases::default()));
         let visits = (0..10).map(|n| Visit {
-            shop: address,
             visitor: Visitor {
                 number: n,
                 page: Page::of_visit(n),
                 due: Duration::ZERO,
             },
+            from: FIRST_ADDRESS,
             start: Instant::now() - late_by,
         });
+        let proxy = Proxy::new(address);
         let visits: JoinSet<()> = visits
-            .map(|visit| visit.run(connect(), Arc::clone(&stats)))
+            .map(|visit| visit.run(proxy.clone(), Arc::clone(&stats)))
             .collect();
         tokio::select! {
             _ = visits.join_all() => stats.take_totals(),

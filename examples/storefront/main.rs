@@ -1,9 +1,10 @@
 //! A shop that stays open while half of what it is made of fails, over real sockets.
 //!
 //! Four upstreams, a shop that asks them over TCP, visitors that come whether the shop answers or
-//! not, and a script of faults. It runs twice: with timeouts alone, and with watertight's layers
+//! not, a script of faults, and one client that would have all for itself. It runs twice: with timeouts alone, and with watertight's layers
 //! around the same clients (`protect.rs`) and at the same door (`door.rs`). `--help` says what can be changed.
 
+mod abuse;
 mod args;
 mod check;
 mod client;
@@ -18,6 +19,7 @@ mod listen;
 mod load;
 mod page;
 mod protect;
+mod proxy;
 mod report;
 mod screen;
 mod shop;

@@ -60,6 +60,8 @@ pub(crate) enum Verdict {
     Good,
     /// The page came in time, without some of its parts.
     Degraded,
+    /// Too much was asked for from the same address.
+    Refused,
     Failed,
 }
 

@@ -36,6 +36,14 @@ struct Figures {
     /// share that came in time.
     hang_served: f64,
     hang_p99_ms: u64,
+    /// Over the pages of those who came while one client asked for far more than its share.
+    abuse_served: f64,
+    abuse_p99_ms: u64,
+    /// What that client asked for, what it was given, and how often it was told that it asks for too
+    /// much.
+    abuser_asked: u64,
+    abuser_served: u64,
+    abuser_refused: u64,
     /// The most calls to one upstream that were in flight while it hung or was slow.
     most_stuck: u64,
     /// The shares of the calls to the inventory while it stalled, and to reviews while it failed,
@@ -52,7 +60,7 @@ struct Figures {
 /// A title, and what stands in the column of a side.
 type Row = (&'static str, fn(&Figures) -> String);
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 18] = [
     ("pages served in time", |it| percent(it.served)),
     ("  some of their parts missing", |it| percent(it.degraded)),
     ("p99", |it| format!("{} ms", it.p99_ms)),
@@ -67,6 +75,18 @@ const ROWS: [Row; 14] = [
     }),
     ("  most calls in flight to one of them", |it| {
         it.most_stuck.to_string()
+    }),
+    ("while one client abuses: others served", |it| {
+        percent(it.abuse_served)
+    }),
+    ("  p99 of their pages", |it| {
+        format!("{} ms", it.abuse_p99_ms)
+    }),
+    ("  pages for the abuser", |it| {
+        format!("{}/{}", it.abuser_served, it.abuser_asked)
+    }),
+    ("  how often it was refused", |it| {
+        it.abuser_refused.to_string()
     }),
     ("calls lost while the inventory stalls", |it| {
         percent(it.lost_to_stalls)
@@ -141,6 +161,11 @@ impl Figures {
             stall_p99_ms: millis(outcome.totals.in_stall.latency(0.99)),
             hang_served: rounded(outcome.totals.in_hang.served(), 10_000.0),
             hang_p99_ms: millis(outcome.totals.in_hang.latency(0.99)),
+            abuse_served: rounded(outcome.totals.in_abuse.served(), 10_000.0),
+            abuse_p99_ms: millis(outcome.totals.in_abuse.latency(0.99)),
+            abuser_asked: outcome.abuser.asked,
+            abuser_served: outcome.abuser.served,
+            abuser_refused: outcome.abuser.refused,
             most_stuck: outcome.most_stuck,
             lost_to_stalls: rounded(outcome.lost_to_stalls, 10_000.0),
             lost_to_errors: rounded(outcome.lost_to_errors, 10_000.0),
@@ -185,6 +210,11 @@ mod tests {
                 stall_p99_ms: 520,
                 hang_served: 0.3,
                 hang_p99_ms: 9_000,
+                abuse_served: 0.8,
+                abuse_p99_ms: 2_400,
+                abuser_asked: 7_200,
+                abuser_served: 7_100,
+                abuser_refused: 0,
                 most_stuck: 32,
                 lost_to_stalls: 0.03,
                 lost_to_errors: 0.3,
@@ -201,7 +231,9 @@ mod tests {
             concat!(
                 r#"{"bare":{"served":0.41,"degraded":0.0,"p99_ms":10000,"#,
                 r#""calls_to_dead":5400,"recovery_s":7.2,"stall_p99_ms":520,"#,
-                r#""hang_served":0.3,"hang_p99_ms":9000,"most_stuck":32,"#,
+                r#""hang_served":0.3,"hang_p99_ms":9000,"#,
+                r#""abuse_served":0.8,"abuse_p99_ms":2400,"abuser_asked":7200,"#,
+                r#""abuser_served":7100,"abuser_refused":0,"most_stuck":32,"#,
                 r#""lost_to_stalls":0.03,"lost_to_errors":0.3,"#,
                 r#""retries":0,"hedges":0,"hedges_won":0,"extra_calls":0.0},"protected":null}"#
             )

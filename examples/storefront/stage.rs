@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use watertight::BoxError;
 use watertight::metrics::{Registry, Snapshot};
 
+use crate::abuse::{self, Abuser};
 use crate::args::{Args, Side};
 use crate::extra::Extra;
 use crate::incident::Incident;
@@ -35,6 +36,7 @@ pub(crate) struct Outcome {
     pub(crate) side: Side,
     pub(crate) length: Duration,
     pub(crate) totals: Totals,
+    pub(crate) abuser: Abuser,
     pub(crate) dead_calls: u64,
     /// The most calls to one upstream that were in flight while it kept them waiting.
     pub(crate) most_stuck: u64,
@@ -89,6 +91,12 @@ impl Stage {
             length: incident.length,
             rps: args.rps,
         };
+        let abuse = incident.phases().abuse;
+        let abuse = Schedule {
+            start: incident.start + abuse.start,
+            length: abuse.end - abuse.start,
+            rps: abuse::RPS,
+        };
         let screen = Screen {
             side: self.side,
             incident,
@@ -100,13 +108,14 @@ impl Stage {
             tokio::join!(
                 incident.play(&self.upstreams),
                 load::visit(address, schedule, &stats),
+                abuse::abuse(address, abuse),
                 screen.watch(),
             )
         };
-        tokio::select! {
-            _ = run => {}
+        let (_, _, abuser, _) = tokio::select! {
+            ends = run => ends,
             never = self.serve(listener) => match never {},
-        }
+        };
 
         let totals = stats.take_totals();
         let layers = self.registry.snapshot();
@@ -115,6 +124,7 @@ impl Stage {
             length: incident.length,
             recovery: totals.recovery(incident.end_of_faults()),
             totals,
+            abuser,
             dead_calls: self.upstreams.dead_calls(),
             most_stuck: self.upstreams.most_stuck(),
             lost_to_stalls: self.upstreams.inventory.lost_share(),

@@ -34,6 +34,7 @@ struct Inner {
     total: Tally,
     in_stall: Tally,
     in_hang: Tally,
+    in_abuse: Tally,
     slots: Vec<Slot>,
     late: u64,
 }
@@ -44,7 +45,10 @@ pub(crate) struct Tally {
     pub(crate) offered: u64,
     pub(crate) good: u64,
     pub(crate) degraded: u64,
+    /// All that are neither.
     pub(crate) failed: u64,
+    /// The failed ones of which too many were asked for from one address.
+    pub(crate) refused: u64,
     latencies: Latencies,
 }
 
@@ -64,6 +68,8 @@ pub(crate) struct Totals {
     pub(crate) in_stall: Tally,
     /// What those saw who came while other upstreams hung than their page needs.
     pub(crate) in_hang: Tally,
+    /// What those saw who came while one client asked for far more than its share.
+    pub(crate) in_abuse: Tally,
     slots: Vec<Slot>,
 }
 
@@ -76,6 +82,7 @@ impl Stats {
                 total: Tally::new(),
                 in_stall: Tally::new(),
                 in_hang: Tally::new(),
+                in_abuse: Tally::new(),
                 slots: Vec::new(),
                 late: 0,
             }),
@@ -106,6 +113,10 @@ impl Stats {
         self.each(visitor, |tally| match verdict {
             Verdict::Good => tally.good += 1,
             Verdict::Degraded => tally.degraded += 1,
+            Verdict::Refused => {
+                tally.failed += 1;
+                tally.refused += 1;
+            }
             Verdict::Failed => tally.failed += 1,
         });
         let prompt = at.saturating_sub(visitor.due) <= PROMPT;
@@ -133,6 +144,7 @@ impl Stats {
             late: std::mem::take(&mut inner.late),
             in_stall: std::mem::replace(&mut inner.in_stall, Tally::new()),
             in_hang: std::mem::replace(&mut inner.in_hang, Tally::new()),
+            in_abuse: std::mem::replace(&mut inner.in_abuse, Tally::new()),
             slots: std::mem::take(&mut inner.slots),
         }
     }
@@ -147,6 +159,9 @@ impl Stats {
         }
         if visitor.page.is_bystander() && self.phases.hang.contains(&visitor.due) {
             f(&mut inner.in_hang);
+        }
+        if self.phases.abuse.contains(&visitor.due) {
+            f(&mut inner.in_abuse);
         }
     }
 
@@ -172,6 +187,7 @@ impl Tally {
             good: 0,
             degraded: 0,
             failed: 0,
+            refused: 0,
             latencies: Latencies::new(),
         }
     }
@@ -232,6 +248,7 @@ mod tests {
         Stats::new(Phases {
             stall: millis(1_000)..millis(2_000),
             hang: millis(3_000)..millis(4_000),
+            abuse: millis(4_000)..millis(5_000),
         })
     }
 
@@ -344,6 +361,18 @@ mod tests {
         let bystanders = stats.take_totals().in_hang;
 
         assert_eq!((bystanders.offered, bystanders.degraded), (4, 4));
+    }
+
+    #[test]
+    fn who_comes_beside_the_abuser_is_told_apart() {
+        let stats = stats();
+        for due in [3_999, 4_000, 4_999, 5_000] {
+            stats.offered(visitor(Page::Checkout, due));
+            stats.answered(visitor(Page::Checkout, due), millis(due), Verdict::Refused);
+        }
+        let beside = stats.take_totals().in_abuse;
+
+        assert_eq!((beside.offered, beside.failed, beside.refused), (2, 2, 2));
     }
 
     #[test]
