@@ -74,6 +74,7 @@
 //! | `ratelimit` | [`ratelimit`]: bounds how much comes in a time, of all or of each client | yes |
 //! | `retry` | [`retry`]: calls again what fails, within a budget | yes |
 //! | `timeout` | [`timeout`]: ends calls that take too long, and hands deadlines on | yes |
+//! | `redis` | [`redis`]: rate limits that many processes share, kept in Redis or Valkey | no |
 //! | `serde` | settings that can be read from a file, such as `BreakerConfig` | no |
 
 #[cfg(feature = "breaker")]
@@ -95,6 +96,9 @@ pub use watertight_metrics as metrics;
 #[cfg(feature = "ratelimit")]
 #[doc(inline)]
 pub use watertight_ratelimit as ratelimit;
+#[cfg(feature = "redis")]
+#[doc(inline)]
+pub use watertight_redis as redis;
 #[cfg(feature = "retry")]
 #[doc(inline)]
 pub use watertight_retry as retry;

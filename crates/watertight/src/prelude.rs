@@ -13,7 +13,7 @@ pub use watertight_bulkhead::{BulkheadLayer, IsolateLayer};
 #[cfg(feature = "hedge")]
 pub use watertight_hedge::HedgeLayer;
 #[cfg(feature = "http")]
-pub use watertight_http::{ClientKey, HttpExt, PeerKey};
+pub use watertight_http::{ClientKey, HttpExt, ObeyServerLayer, PeerKey};
 #[cfg(feature = "ratelimit")]
 pub use watertight_ratelimit::{LeakyBucketLayer, Quota, SlidingWindowLayer, TokenBucketLayer};
 #[cfg(feature = "retry")]
