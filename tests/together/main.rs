@@ -3,4 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
 
 mod attempts;
+mod rate_limit;
 mod storm;
