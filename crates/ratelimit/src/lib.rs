@@ -124,6 +124,11 @@
 //! [`when_full`](RateLimitBuilder::when_full) says who goes. A call in which no key is found is
 //! refused, or what [`missing_key`](RateLimitBuilder::missing_key) says.
 //!
+//! Over HTTP, `watertight-http` has types that tell clients apart, for
+//! [`key_by`](RateLimitBuilder::key_by): `PeerKey` by their address, also behind proxies that are
+//! trusted, and `ApiKey` by the secret that they show. A secret has to be known to be one first: who
+//! makes secrets up has a quota for each.
+//!
 //! # Many processes
 //!
 //! With a [`store`](RateLimitBuilder::store) the quotas are kept in one place for many processes. What
