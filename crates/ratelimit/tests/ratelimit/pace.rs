@@ -223,6 +223,30 @@ async fn in_shadow_nothing_waits_and_all_that_would_have_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_shadow_a_call_that_would_come_too_late_is_counted_as_that() {
+    let registry = Registry::new();
+    let shadow = leaky().queue(2).mode(Mode::Shadow).registry(&registry);
+    let mut api = shadow.build().layer(Echo);
+    call(&mut api, "first").unwrap();
+
+    let hurried = Context {
+        deadline: Some(Instant::now() + 50 * MS),
+        ..Context::default()
+    };
+    assert_eq!(hurried.enter(|| answered(&mut api, "late", 1)), 1);
+
+    let rejections = counted(&registry).rejections.into_iter();
+    let counted: Vec<_> = rejections.filter(|it| it.count > 0).collect();
+    let [rejected] = &counted[..] else {
+        panic!("it is counted once: {counted:?}");
+    };
+    assert_eq!(
+        (rejected.reason, rejected.mode),
+        (Reason::DeadlineExceeded, Mode::Shadow)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_snapshot_shows_how_many_wait_and_for_how_long() {
     let registry = Registry::new();
     let mut api = leaky().queue(5).registry(&registry).build().layer(Echo);
