@@ -152,6 +152,9 @@ impl<A: Algorithm> RateLimitHandle<A> {
     /// same place, and comes back at the new rate. Plans are told by their names: one that is new
     /// is whole, and the calls of one that is gone are served like those without a plan.
     ///
+    /// Keys that have not come since are found in the memory of the quotas before, which is kept for
+    /// that: of the last eight changes at most, and of the first quotas as long as there is the layer.
+    ///
     /// # Errors
     ///
     /// If `config` is invalid. Then the old one stays in force.

@@ -5,7 +5,8 @@ use tower::Layer;
 use watertight_core::Key;
 use watertight_metrics::Registry;
 use watertight_ratelimit::{
-    Quota, SlidingWindowHandle, SlidingWindowLayer, TokenBucketConfig, TokenBucketHandle,
+    Quota, SlidingWindowConfig, SlidingWindowHandle, SlidingWindowLayer, TokenBucketConfig,
+    TokenBucketHandle,
 };
 
 use crate::stage::{Echo, SECOND, answered, bucket, counted};
@@ -72,6 +73,47 @@ async fn a_quota_changes_while_what_was_taken_stays_taken() {
     assert_eq!(answered(&mut api, "globex", 100), 20);
     advance(SECOND / 2).await;
     assert_eq!(answered(&mut api, "acme", 100), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_key_is_given_back_after_a_change_stays_given_back() {
+    let acme = Key::of("acme");
+
+    let bucket = bucket(Quota::per_hour(10)).build().handle();
+    assert!(bucket.key(acme).take(4).admitted);
+    let config = TokenBucketConfig::new(Quota::per_hour(20));
+    bucket.reconfigure(config).unwrap();
+    bucket.key(acme).refund(4);
+    assert_eq!(bucket.key(acme).peek(0).status.remaining, 20);
+
+    let window = SlidingWindowLayer::builder("api", Quota::per_hour(10));
+    let window = window.registry(&Registry::new()).build().handle();
+    assert!(window.key(acme).take(4).admitted);
+    let config = SlidingWindowConfig::new(Quota::per_hour(20));
+    window.reconfigure(config).unwrap();
+    window.key(acme).refund(4);
+    assert_eq!(window.key(acme).peek(0).status.remaining, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_had_to_go_stay_counted_when_quotas_change() {
+    let layer = bucket(Quota::per_hour(10)).max_keys(16).build();
+    let handle = layer.handle();
+    let evict = || {
+        for number in 0..1_000_u64 {
+            assert!(handle.key(Key::of(number)).take(1).admitted);
+        }
+        handle.snapshot().keys_evicted.unwrap()
+    };
+    let before = evict();
+    assert!(before > 900);
+
+    let mut config = TokenBucketConfig::new(Quota::per_hour(20));
+    config.max_keys = 16;
+    handle.reconfigure(config).unwrap();
+
+    assert_eq!(handle.snapshot().keys_evicted, Some(before));
+    assert!(evict() > before + 900);
 }
 
 #[tokio::test(start_paused = true)]
