@@ -32,7 +32,9 @@ async fn takes_no_more_of_a_key_than_the_total_has() {
     let acme = handle.key(Key::of("acme"));
 
     assert_eq!(acme.at_most(8), 4);
-    assert_eq!(acme.snapshot().total.unwrap().remaining, 0);
+    let snapshot = acme.snapshot();
+    assert_eq!(snapshot.total.unwrap().remaining, 0);
+    assert_eq!(snapshot.status.remaining, 6, "and no more of the key");
     acme.refund(4);
 
     assert_eq!(acme.at_most(10), 4);
@@ -110,8 +112,12 @@ async fn keys_that_had_to_go_stay_counted_when_quotas_change() {
 
     let mut config = TokenBucketConfig::new(Quota::per_hour(20));
     config.max_keys = 16;
-    handle.reconfigure(config).unwrap();
+    handle.reconfigure(config.clone()).unwrap();
 
+    assert_eq!(handle.snapshot().keys_evicted, Some(before));
+    let before = evict();
+    config.announce = false;
+    handle.reconfigure(config).unwrap();
     assert_eq!(handle.snapshot().keys_evicted, Some(before));
     assert!(evict() > before + 900);
 }
@@ -151,6 +157,24 @@ async fn plans_come_and_go_while_calls_are_made() {
         0,
         "what is unchanged stays"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_keys_of_a_plan_that_is_gone_are_counted_no_more() {
+    let layer = bucket(Quota::per_hour(2)).plan("pro", Quota::per_hour(9));
+    // So few that they are counted one by one.
+    let handle = layer.max_keys(1_000).build().handle();
+    for number in 0..50_u64 {
+        let key = handle.key(Key::of(number));
+        assert!(key.take(1).admitted && key.plan("pro").unwrap().take(1).admitted);
+    }
+    assert_eq!(handle.snapshot().keys, Some(100));
+
+    let mut config = TokenBucketConfig::new(Quota::per_hour(2));
+    config.max_keys = 1_000;
+    handle.reconfigure(config).unwrap();
+
+    assert_eq!(handle.snapshot().keys, Some(50));
 }
 
 #[tokio::test(start_paused = true)]

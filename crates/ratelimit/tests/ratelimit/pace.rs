@@ -185,6 +185,25 @@ async fn a_call_that_waits_leaves_the_ready_instance_to_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_fails_to_be_ready_after_the_wait_is_a_failure() {
+    let registry = Registry::new();
+    let (mock, mut backend) = mock::pair::<&'static str, &'static str>();
+    let mut api = leaky().queue(5).registry(&registry).build().layer(mock);
+    backend.allow(1);
+    assert_ready_ok!(spawn(()).enter(|cx, _| api.poll_ready(cx)));
+    drop(spawn(api.call("at once")));
+    let mut waiting = wait(&mut api, "waits");
+
+    backend.send_error("gone");
+    advance(100 * MS).await;
+
+    let error = assert_ready_err!(waiting.poll());
+    assert!(Rejection::find(&*error).is_none());
+    let calls = counted(&registry).calls;
+    assert_eq!((calls.failure, calls.cancelled), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_wait_for_turns_of_their_own() {
     let layer = leaky()
         .queue(5)
