@@ -160,6 +160,58 @@ async fn a_call_that_would_come_after_its_deadline_is_refused_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_deadline_far_away_lets_no_call_wait_longer() {
+    let (mut client, mut server) = spawn(&builder().max_wait(3 * SECOND).build());
+    held(&mut client, &mut server, "4").await;
+    let patient = Context {
+        deadline: Some(Instant::now() + 60 * SECOND),
+        ..Context::default()
+    };
+
+    let mut waits = patient.enter(|| call(&mut client));
+
+    assert_eq!(refusal(&mut waits).retry_after(), Some(4 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_overtakes_a_call_that_has_not_seen_yet_that_it_may_start() {
+    let (mut client, mut server) = spawn(&builder().build());
+    held(&mut client, &mut server, "1").await;
+    let mut first = call(&mut client);
+    assert_pending!(first.poll());
+
+    advance(SECOND).await;
+    let mut second = call(&mut client);
+    assert_pending!(second.poll());
+    assert_pending!(server.poll_request());
+
+    assert_pending!(first.poll());
+    has_request(&mut server)
+        .await
+        .send_response(answer(200, &[]));
+    assert_ready_ok!(first.poll());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_fails_to_be_ready_after_the_wait_is_a_failure() {
+    let registry = Registry::new();
+    let layer = ObeyServerLayer::builder("api").registry(&registry).build();
+    let (mut client, mut server) = spawn(&layer);
+    held(&mut client, &mut server, "1").await;
+    let mut waits = call(&mut client);
+    assert_pending!(waits.poll());
+
+    server.send_error("gone");
+    advance(SECOND).await;
+
+    let error = assert_ready_err!(waits.poll());
+    assert!(Rejection::find(&*error).is_none());
+    let calls = registry.snapshot().instances[0].calls;
+    // The first is the refusal that made it wait.
+    assert_eq!((calls.failure, calls.cancelled), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wait_that_grows_too_long_is_refused_when_that_is_known() {
     let (mut client, mut server) = spawn(&builder().max_wait(5 * SECOND).build());
     held(&mut client, &mut server, "1").await;

@@ -32,7 +32,8 @@ pub struct RateLimitConfig<A> {
         )
     )]
     pub algorithm: A,
-    /// How much may come instead of the calls that have a plan, by the names of the plans.
+    /// How much may come instead of the calls that have a plan, by the names of the plans: any but
+    /// `total`, a number or nothing, which the policies of the layer are called.
     #[cfg_attr(feature = "serde", serde(default))]
     pub plans: BTreeMap<String, Quotas>,
     /// How much may come of all keys and plans together. It is always a token bucket.
@@ -109,6 +110,12 @@ impl<A: Algorithm> RateLimitConfig<A> {
         for quotas in [&self.quotas].into_iter().chain(self.plans.values()) {
             quotas.validate()?;
             self.algorithm.validate(quotas)?;
+        }
+        let is_taken =
+            |name: &&String| *name == "total" || name.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(name) = self.plans.keys().find(is_taken) {
+            let allowed = "a name other than `total`, a number or nothing";
+            return Err(ConfigError::new("plans", name, allowed));
         }
         self.total.iter().try_for_each(Quotas::validate)?;
         self.store.validate()?;
@@ -199,6 +206,18 @@ mod tests {
             refused(|config| config.max_keys = 0),
             "`max_keys` is 0, but must be in 1..=268435456"
         );
+    }
+
+    /// Or clients would hear of two policies by one name.
+    #[test]
+    fn a_plan_is_called_as_no_other_policy_is() {
+        for name in ["", "2", "17", "total"] {
+            let plan = |config: &mut SlidingWindowConfig| {
+                let quota = Quota::per_second(1).into();
+                config.plans.insert(name.into(), quota);
+            };
+            assert!(refused(plan).starts_with("`plans`"), "{name:?}");
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub(crate) enum Count {
     NotReady,
     /// Would have been refused, or would have had to wait, but for [`Mode::Shadow`].
     LimitedInShadow,
+    /// Would have been refused for a deadline.
+    TooLateInShadow,
     /// Would have been refused for want of a key.
     KeyMissingInShadow,
     /// Would have been refused because the store did not answer.
@@ -55,14 +57,19 @@ pub(crate) enum Count {
 }
 
 impl Count {
-    const ALL: usize = 14;
+    const ALL: usize = 15;
 
-    const REFUSED: [(Reason, Mode, Self); 7] = [
+    const REFUSED: [(Reason, Mode, Self); 8] = [
         (Reason::RateLimited, Mode::Enforce, Self::Limited),
         (Reason::DeadlineExceeded, Mode::Enforce, Self::TooLate),
         (Reason::KeyMissing, Mode::Enforce, Self::KeyMissing),
         (Reason::NotReady, Mode::Enforce, Self::NotReady),
         (Reason::RateLimited, Mode::Shadow, Self::LimitedInShadow),
+        (
+            Reason::DeadlineExceeded,
+            Mode::Shadow,
+            Self::TooLateInShadow,
+        ),
         (Reason::KeyMissing, Mode::Shadow, Self::KeyMissingInShadow),
         (Reason::NotReady, Mode::Shadow, Self::NotReadyInShadow),
     ];

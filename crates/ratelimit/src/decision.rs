@@ -31,6 +31,17 @@ impl Decision {
         if self.admitted { Ok(()) } else { Err(self) }
     }
 
+    /// Whether it is this one that stands if both have to be met: the longer wait, or else the one
+    /// that leaves less.
+    pub(crate) fn is_stricter_than(&self, other: &Self) -> bool {
+        let wait = |decision: &Self| decision.retry_after.unwrap_or(Duration::MAX);
+        match (self.admitted, other.admitted) {
+            (true, true) => self.status.remaining < other.status.remaining,
+            (false, false) => wait(self) > wait(other),
+            (_, other_admits) => other_admits,
+        }
+    }
+
     pub(crate) const fn refused(status: Status, retry_after: Option<Duration>) -> Self {
         Self {
             admitted: false,

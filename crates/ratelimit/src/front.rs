@@ -62,13 +62,13 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
                     quota: None,
                     turn: None,
                 }),
-                Err(verdict) => self.found_none(&limits, ask, &verdict, now),
+                Err(verdict) => self.found_none(&limits, mode, ask, &verdict, now),
             };
         }
         let (verdict, turn) = limits.arrive(ask, now, || patience(now));
         let turn = turn.filter(|turn| !turn.wait.is_zero());
         if !verdict.decision.admitted || (turn.is_some() && mode == Mode::Shadow) {
-            return self.found_none(&limits, ask, &verdict, now);
+            return self.found_none(&limits, mode, ask, &verdict, now);
         }
         Ok(Passed {
             call: self.watched(ask),
@@ -124,19 +124,22 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
     fn found_none(
         &self,
         limits: &Limits,
+        mode: Mode,
         ask: Ask,
         verdict: &Verdict,
         now: Instant,
     ) -> Result<Passed<P>, BoxError> {
         let core = &self.shared.core;
-        if core.mode() == Mode::Shadow {
-            core.refuse_in_shadow(Reason::RateLimited);
-            return Ok(self.unwatched());
+        let is_too_late = !verdict.decision.admitted
+            && patience(now) < Duration::MAX
+            && limits.has_turn(ask, now);
+        match (mode, is_too_late) {
+            (Mode::Shadow, true) => core.refuse_in_shadow(Reason::DeadlineExceeded),
+            (Mode::Shadow, false) => core.refuse_in_shadow(Reason::RateLimited),
+            (_, true) => return Err(core.refuse_too_late(verdict)),
+            (_, false) => return Err(core.refuse(verdict)),
         }
-        if patience(now) < Duration::MAX && limits.has_turn(ask, now) {
-            return Err(core.refuse_too_late(verdict));
-        }
-        Err(core.refuse(verdict))
+        Ok(self.unwatched())
     }
 
     /// Returns the call that asks so.

@@ -118,6 +118,9 @@ impl<A> RateLimitHandle<A> {
     }
 
     /// Gives back what was taken for nothing. There will not be more than the limit.
+    ///
+    /// What has come in since it was taken stays as well, though a limit that was whole would have
+    /// had no room for it: give back soon.
     pub fn refund(&self, cost: u64) {
         let limits = self.shared.core.limits.load();
         limits.give_back(self.ask(cost), Instant::now());
@@ -151,6 +154,9 @@ impl<A: Algorithm> RateLimitHandle<A> {
     /// What has been taken stays taken, of the quota of the same period or else of the one in the
     /// same place, and comes back at the new rate. Plans are told by their names: one that is new
     /// is whole, and the calls of one that is gone are served like those without a plan.
+    ///
+    /// Keys that have not come since are found in the memory of the quotas before, which is kept for
+    /// that: of the last eight changes at most, and of the first quotas as long as there is the layer.
     ///
     /// # Errors
     ///

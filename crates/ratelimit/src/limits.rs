@@ -21,6 +21,8 @@ pub(crate) struct Limits {
     /// Where in `policies` the plans are.
     plans: BTreeMap<String, usize>,
     total: Option<Arc<Policy>>,
+    /// How many keys were forgotten that are not counted by the policies any more.
+    evicted_before: u64,
     pub(crate) missing_key: MissingKey,
     pub(crate) announce: bool,
     /// How a layer with a store gets on with it.
@@ -95,14 +97,19 @@ impl Limits {
             let old = before.and_then(|before| before.total.as_ref());
             policy(format!("{name}/total"), quotas, &plant.of_total(), old)
         });
-        Self {
+        let mut limits = Self {
             policies,
             plans,
             total,
+            evicted_before: 0,
             missing_key: config.missing_key,
             announce: config.announce,
             store: config.store,
+        };
+        if let Some(all) = before.and_then(Self::evicted) {
+            limits.evicted_before = all.saturating_sub(limits.evicted().unwrap_or(0));
         }
+        limits
     }
 
     /// Returns where a plan is.
@@ -141,18 +148,23 @@ impl Limits {
     ) -> (Verdict, Option<Turn>) {
         let policy = self.policy(ask.plan);
         let (own, turn) = policy.machine.arrive(ask.key, ask.cost, now, patience);
+        let verdict = policy.verdict(own);
         match &self.total {
             Some(total) if own.admitted => {
                 let of_all = total.machine.take(None, ask.cost, now);
                 if of_all.admitted {
-                    let verdict = tighter(policy.verdict(own), total.verdict(of_all));
-                    (verdict, turn)
+                    (tighter(verdict, total.verdict(of_all)), turn)
                 } else {
                     policy.machine.leave(ask.key, ask.cost, turn.as_ref(), now);
                     (total.verdict(of_all), None)
                 }
             }
-            _ => (policy.verdict(own), turn),
+            // It may be the total that takes longer.
+            Some(total) => {
+                let of_all = total.machine.peek(None, ask.cost, now);
+                (tighter(verdict, total.verdict(of_all)), None)
+            }
+            None => (verdict, turn),
         }
     }
 
@@ -234,10 +246,8 @@ impl Limits {
         let policy = self.policy(ask.plan);
         let own = policy.verdict(policy.machine.peek(ask.key, ask.cost, now));
         match &self.total {
-            Some(total) if own.decision.admitted => {
-                tighter(own, total.verdict(total.machine.peek(None, ask.cost, now)))
-            }
-            _ => own,
+            Some(total) => tighter(own, total.verdict(total.machine.peek(None, ask.cost, now))),
+            None => own,
         }
     }
 
@@ -285,7 +295,11 @@ impl Limits {
         let evicted = self
             .in_force()
             .filter_map(|policy| policy.machine.evicted());
-        evicted.reduce(|sum, more| sum + more)
+        let evicted = evicted.reduce(|sum, more| sum + more);
+        match self.evicted_before {
+            0 => evicted,
+            before => Some(before + evicted.unwrap_or(0)),
+        }
     }
 
     /// Returns the policy of a plan. One that is no more is served like calls without a plan.
@@ -306,8 +320,7 @@ impl Limits {
 
 /// Returns the verdict that stands if both have to be met.
 pub(crate) fn tighter(own: Verdict, of_all: Verdict) -> Verdict {
-    let order = |verdict: &Verdict| (verdict.decision.admitted, verdict.decision.status.remaining);
-    if order(&of_all) < order(&own) {
+    if of_all.decision.is_stricter_than(&own.decision) {
         of_all
     } else {
         own

@@ -13,8 +13,10 @@ pub struct RateLimitSnapshot {
     pub status: Status,
     /// How the [`total`](crate::RateLimitConfig::total) stands.
     pub total: Option<Status>,
-    /// How many keys have something to get back: of a large table, an estimate. `None` if no key
-    /// has ever come.
+    /// How many keys have something to get back. With [`max_keys`](crate::RateLimitConfig::max_keys)
+    /// above 10,000 it is an estimate from a part of the table: about 1 % off if that is full, and
+    /// coarse for a few hundred keys. `None` if no key has come to the quotas in force. Windows that
+    /// do not fit in a word count all keys that they remember.
     pub keys: Option<usize>,
     /// How many keys had to go before they had got it back.
     pub keys_evicted: Option<u64>,

@@ -2,6 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use watertight_core::Key;
 
+use crate::gcra::UNTOUCHED;
 use crate::table::Table;
 use crate::window::Room;
 use crate::words::{Direct, Unchanged, Words};
@@ -61,8 +62,17 @@ impl Words for Tables {
             return self.alone.update(None, index, fresh, worth, change);
         };
         let table = self.tables[index].get_or_init(|| Table::new(self.room.max_keys));
-        let updated = table.update(key, self.room.when_full, worth, |kept| {
-            let word = if kept == 0 { fresh } else { kept };
+        let when_full = self.room.when_full;
+        if fresh != UNTOUCHED {
+            // A word that is worth nothing gets no slot, and what it was fresh of would be found
+            // again. So that moves in first.
+            let _ = table.update(key, when_full, &worth, |kept| match kept {
+                UNTOUCHED => Ok(fresh),
+                word => Err(word),
+            });
+        }
+        let updated = table.update(key, when_full, worth, |kept| {
+            let word = if kept == UNTOUCHED { fresh } else { kept };
             change(word).ok_or(word)
         });
         match updated {

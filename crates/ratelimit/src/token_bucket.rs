@@ -332,6 +332,7 @@ impl<'a> Tightest<'a> {
 
 #[cfg(all(test, not(watertight_loom)))]
 mod tests {
+    use std::sync::{Arc, Mutex};
     use std::thread;
 
     use super::*;
@@ -549,6 +550,56 @@ mod tests {
         bucket.give_back(None, 2, now);
         let at = bucket.gcras[0].at(bucket.nanos(now));
         assert_eq!(at.remaining(bucket.words.word(None, 0)), 5);
+    }
+
+    /// Somebody else takes from the second quota just before the first that comes to it.
+    #[derive(Clone)]
+    struct Contended {
+        words: Direct,
+        other: Arc<Mutex<Option<(Gcra, u64)>>>,
+    }
+
+    impl Words for Contended {
+        fn word(&self, key: Option<Key>, index: usize) -> u64 {
+            self.words.word(key, index)
+        }
+
+        fn update(
+            &self,
+            key: Option<Key>,
+            index: usize,
+            fresh: u64,
+            worth: impl Fn(u64) -> u64,
+            change: impl FnMut(u64) -> Option<u64>,
+        ) -> Result<u64, Unchanged> {
+            let mut other = self.other.lock().expect("nobody panics with it");
+            if let Some((gcra, cost)) = other.take_if(|_| index == 1) {
+                let at = gcra.at(0);
+                let take = |word| at.take(word, cost);
+                let taken = self.words.update(key, index, fresh, &worth, take);
+                assert!(taken.is_ok());
+            }
+            self.words.update(key, index, fresh, worth, change)
+        }
+    }
+
+    #[test]
+    fn what_a_later_quota_has_no_longer_goes_back_to_the_earlier_ones() {
+        let minute = Quota::per_minute(8);
+        let quotas = Quota::per_second(10).and(minute);
+        for (others, most, taken) in [(5, 6, 3), (8, 6, 0), (0, 6, 6)] {
+            let words = Contended {
+                words: Direct::new(2),
+                other: Arc::new(Mutex::new(Some((Gcra::new(&minute), others)))),
+            };
+            let epoch = Instant::now();
+            let bucket = TokenBucket::new(&quotas, words, epoch);
+
+            assert_eq!(bucket.take_up_to(None, most, epoch).0, taken);
+
+            let at = bucket.gcras[0].at(0);
+            assert_eq!(at.remaining(bucket.words.word(None, 0)), 10 - taken);
+        }
     }
 
     #[test]

@@ -128,6 +128,8 @@ mod tests {
         }
         let plain = key(&ApiKey::x_api_key(), &[b"abc"]);
         assert_eq!(key(&ApiKey::x_api_key(), &[b" abc\t"]), plain);
+        let bearer = key(&ApiKey::bearer(), &[b"Bearer abc"]);
+        assert_ne!(bearer, plain, "they are let in by others");
     }
 
     #[test]

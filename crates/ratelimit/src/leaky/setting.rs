@@ -5,6 +5,10 @@ use watertight_core::ConfigError;
 use crate::{Quota, Quotas};
 
 /// Lets calls start one after another at the rate of a quota, and has those wait that come early.
+///
+/// Turns are booked to the nanosecond, and begun by tokio's timer, which goes by milliseconds: a call
+/// starts up to one late, and above a thousand a second those start together that are due in the same
+/// millisecond. What starts in a longer time is what the rate allows.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
@@ -14,7 +18,7 @@ pub struct LeakyBucket {
     #[cfg_attr(feature = "serde", serde(default))]
     pub queue: u64,
     /// How much may start at once after a pause that was long enough for it, besides the one call
-    /// that may in any case. With 0, the default, no two calls start closer than at the rate.
+    /// that may in any case. With 0, the default, no two turns are closer than at the rate.
     #[cfg_attr(feature = "serde", serde(default))]
     pub slack: u64,
     /// How long a call may wait for its turn, none for as long as the queue makes it wait. It waits

@@ -230,7 +230,8 @@ impl<P> Drop for Inquiry<P> {
 pub(super) fn count_in_shadow(core: &Core, finding: &Finding) -> bool {
     let reason = match finding {
         Finding::Passes { wait, .. } if wait.is_zero() => return false,
-        Finding::Passes { .. } | Finding::Limited(_) | Finding::TooLate(_) => Reason::RateLimited,
+        Finding::Passes { .. } | Finding::Limited(_) => Reason::RateLimited,
+        Finding::TooLate(_) => Reason::DeadlineExceeded,
         Finding::NotReady => Reason::NotReady,
     };
     core.refuse_in_shadow(reason);

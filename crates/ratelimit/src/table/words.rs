@@ -70,7 +70,8 @@ impl Table {
     }
 
     /// Returns how many keys have a state that is worth something. In a table for more than ten
-    /// thousand keys it is an estimate from a part of it, about 1 % off.
+    /// thousand keys it is an estimate from a part of it: about 1 % off if the table is full, and the
+    /// more the fewer there are.
     pub(crate) fn len(&self, worth: impl Fn(u64) -> u64) -> usize {
         let sample = &self.sets[..self.sets.len().min(SAMPLE)];
         let states = sample.iter().flat_map(Set::states);
@@ -175,6 +176,25 @@ mod tests {
         );
         assert_eq!(back, Ok(Ok(0)));
         assert_eq!(table.sets[0].states().count(), 0);
+    }
+
+    #[test]
+    fn a_key_that_went_comes_back_wherever_there_is_room() {
+        let table = Table::new(1);
+        let keys = (0..WAYS as u64).map(Key::of);
+        for key in keys.clone() {
+            evict(&table, key, 5);
+        }
+        let gone = |_| Ok::<_, Infallible>(0);
+        for key in keys.clone() {
+            let _ = table.update(key, WhenFull::Evict, |state| state, gone);
+        }
+
+        for key in keys.rev() {
+            assert_eq!(evict(&table, key, 7), 7);
+            assert_eq!(table.get(key), 7);
+        }
+        assert_eq!(table.evicted(), 0);
     }
 
     #[test]

@@ -1,5 +1,4 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::Entry as Kept;
@@ -204,11 +203,9 @@ impl<T: Taken> WindowsAt<'_, T> {
 
 /// Returns what is decided if both have to be met, the first of equal ones.
 fn stricter(first: Decision, second: Decision) -> Decision {
-    let wait = |decision: &Decision| decision.retry_after.unwrap_or(Duration::MAX);
-    let second_is_stricter = match (first.admitted, second.admitted) {
-        (true, true) => second.status.remaining < first.status.remaining,
-        (false, false) => wait(&second) > wait(&first),
-        (first, _) => first,
-    };
-    if second_is_stricter { second } else { first }
+    if second.is_stricter_than(&first) {
+        second
+    } else {
+        first
+    }
 }

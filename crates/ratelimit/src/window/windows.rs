@@ -205,7 +205,7 @@ mod tests {
 
     use super::*;
     use crate::Quota;
-    use crate::window::{Buckets, Log};
+    use crate::window::{Buckets, Log, TwoCounters};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -293,7 +293,7 @@ mod tests {
         windows.take(key(1), 1, now);
 
         let refused = windows.take(key(2), 1, now);
-        assert!(!refused.admitted && refused.retry_after.is_some());
+        assert_eq!(refused.retry_after, Some(120 * SECOND));
         assert_eq!(windows.take_up_to(key(2), 1, now).0, 0);
         windows.charge(key(2), 1, now);
 
@@ -315,6 +315,36 @@ mod tests {
 
         assert!(windows.keys() < Some(60), "{:?}", windows.keys());
         assert_eq!(windows.evicted(), Some(0));
+    }
+
+    #[test]
+    fn a_key_is_not_forgotten_before_it_is_whole() {
+        let epoch = Instant::now();
+        let quota = Quota::per_minute(10).into();
+        let windows = Windows::<TwoCounters>::new(&quota, 1, room(100, WhenFull::Evict), epoch);
+        windows.take(key(1), 10, epoch);
+
+        let later = epoch + 90 * SECOND;
+        for number in 100..150 {
+            windows.take(key(number), 1, later);
+        }
+
+        assert_eq!(remaining(&windows, key(1), later), 5);
+    }
+
+    #[test]
+    fn another_room_is_made_when_quotas_change() {
+        let quota = Quota::per_minute(10);
+        let (windows, now) = logs(quota, room(1, WhenFull::Evict));
+        windows.take(key(1), 10, now);
+
+        let windows = windows.followed_by(&quota.into(), 1, room(50, WhenFull::Refuse), now);
+        for number in 2..40 {
+            assert!(windows.take(key(number), 1, now).admitted);
+        }
+
+        assert_eq!(remaining(&windows, key(1), now), 0);
+        assert_eq!(windows.keys(), Some(39));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use tower::Layer;
 use watertight_core::Key;
 use watertight_metrics::Registry;
 use watertight_ratelimit::{
-    Quota, SlidingWindowHandle, SlidingWindowLayer, TokenBucketConfig, TokenBucketHandle,
+    Quota, SlidingWindowConfig, SlidingWindowHandle, SlidingWindowLayer, TokenBucketConfig,
+    TokenBucketHandle,
 };
 
 use crate::stage::{Echo, SECOND, answered, bucket, counted};
@@ -31,7 +32,9 @@ async fn takes_no_more_of_a_key_than_the_total_has() {
     let acme = handle.key(Key::of("acme"));
 
     assert_eq!(acme.at_most(8), 4);
-    assert_eq!(acme.snapshot().total.unwrap().remaining, 0);
+    let snapshot = acme.snapshot();
+    assert_eq!(snapshot.total.unwrap().remaining, 0);
+    assert_eq!(snapshot.status.remaining, 6, "and no more of the key");
     acme.refund(4);
 
     assert_eq!(acme.at_most(10), 4);
@@ -75,6 +78,51 @@ async fn a_quota_changes_while_what_was_taken_stays_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_key_is_given_back_after_a_change_stays_given_back() {
+    let acme = Key::of("acme");
+
+    let bucket = bucket(Quota::per_hour(10)).build().handle();
+    assert!(bucket.key(acme).take(4).admitted);
+    let config = TokenBucketConfig::new(Quota::per_hour(20));
+    bucket.reconfigure(config).unwrap();
+    bucket.key(acme).refund(4);
+    assert_eq!(bucket.key(acme).peek(0).status.remaining, 20);
+
+    let window = SlidingWindowLayer::builder("api", Quota::per_hour(10));
+    let window = window.registry(&Registry::new()).build().handle();
+    assert!(window.key(acme).take(4).admitted);
+    let config = SlidingWindowConfig::new(Quota::per_hour(20));
+    window.reconfigure(config).unwrap();
+    window.key(acme).refund(4);
+    assert_eq!(window.key(acme).peek(0).status.remaining, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_had_to_go_stay_counted_when_quotas_change() {
+    let layer = bucket(Quota::per_hour(10)).max_keys(16).build();
+    let handle = layer.handle();
+    let evict = || {
+        for number in 0..1_000_u64 {
+            assert!(handle.key(Key::of(number)).take(1).admitted);
+        }
+        handle.snapshot().keys_evicted.unwrap()
+    };
+    let before = evict();
+    assert!(before > 900);
+
+    let mut config = TokenBucketConfig::new(Quota::per_hour(20));
+    config.max_keys = 16;
+    handle.reconfigure(config.clone()).unwrap();
+
+    assert_eq!(handle.snapshot().keys_evicted, Some(before));
+    let before = evict();
+    config.announce = false;
+    handle.reconfigure(config).unwrap();
+    assert_eq!(handle.snapshot().keys_evicted, Some(before));
+    assert!(evict() > before + 900);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_invalid_config_is_refused_and_the_old_one_stays() {
     let layer = bucket(Quota::per_second(10)).build();
     let config = TokenBucketConfig::new(Quota::per_second(0));
@@ -109,6 +157,24 @@ async fn plans_come_and_go_while_calls_are_made() {
         0,
         "what is unchanged stays"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_keys_of_a_plan_that_is_gone_are_counted_no_more() {
+    let layer = bucket(Quota::per_hour(2)).plan("pro", Quota::per_hour(9));
+    // So few that they are counted one by one.
+    let handle = layer.max_keys(1_000).build().handle();
+    for number in 0..50_u64 {
+        let key = handle.key(Key::of(number));
+        assert!(key.take(1).admitted && key.plan("pro").unwrap().take(1).admitted);
+    }
+    assert_eq!(handle.snapshot().keys, Some(100));
+
+    let mut config = TokenBucketConfig::new(Quota::per_hour(2));
+    config.max_keys = 1_000;
+    handle.reconfigure(config).unwrap();
+
+    assert_eq!(handle.snapshot().keys, Some(50));
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,6 +99,33 @@ async fn the_total_bounds_all_keys_together() {
     assert_eq!(answered(&mut api, "globex", 2), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_by_a_key_and_by_the_total_hears_of_the_longer_wait() {
+    let layer = bucket(Quota::per_second(1))
+        .key(key)
+        .total(Quota::per_minute(1))
+        .build();
+    let mut api = layer.layer(Echo);
+    assert_eq!(answered(&mut api, "acme", 1), 1);
+
+    let rejection = refusal(&mut api, "acme");
+    let peeked = layer.handle().key(Key::of("acme")).peek(1);
+
+    assert_eq!(rejection.retry_after(), Some(60 * SECOND));
+    assert_eq!(rejection.quota().unwrap().policy.as_str(), "api/total");
+    assert_eq!(peeked.retry_after, Some(60 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cost_that_the_total_can_never_meet_has_no_time_to_ask_again() {
+    let layer = bucket(Quota::per_second(10)).total(Quota::per_second(5));
+    let layer = layer.cost(|cost: &u64| *cost).build();
+    let mut api = layer.layer(Echo);
+    call(&mut api, 5).unwrap();
+
+    assert_eq!(refusal(&mut api, 6).retry_after(), None);
+}
+
 fn many(when_full: WhenFull) -> RateLimitBuilder<TokenBucket> {
     bucket(Quota::per_hour(10))
         .max_keys(100)

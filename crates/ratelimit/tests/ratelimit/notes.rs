@@ -2,7 +2,7 @@
 
 use http::{Request, Response};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
-use watertight_core::{Note, QuotaStatus, SetNotes};
+use watertight_core::{Mode, Note, QuotaStatus, SetNotes};
 use watertight_http::HttpExt;
 use watertight_ratelimit::{Quota, RateLimitBuilder, TokenBucket};
 
@@ -46,6 +46,9 @@ async fn of_several_quotas_it_says_the_one_that_has_least_left() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_said_where_that_is_set() {
     assert_eq!(noted(bucket(Quota::per_second(10)).announce(false)), None);
+    for mode in [Mode::Shadow, Mode::Off] {
+        assert_eq!(noted(bucket(Quota::per_second(10)).mode(mode)), None);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -57,6 +60,8 @@ async fn over_http_an_answer_says_it_in_its_headers() {
 
     let response = service.oneshot(Request::new(())).await.unwrap();
 
-    assert_eq!(response.headers()["ratelimit"], r#""api";r=4;t=1"#);
-    assert_eq!(response.headers()["ratelimit-policy"], r#""api";q=5;w=1"#);
+    // The name is one that tells nothing.
+    let (limit, policy) = (r#""d411a36d";r=4;t=1"#, r#""d411a36d";q=5;w=1"#);
+    assert_eq!(response.headers()["ratelimit"], limit);
+    assert_eq!(response.headers()["ratelimit-policy"], policy);
 }

@@ -185,6 +185,25 @@ async fn a_call_that_waits_leaves_the_ready_instance_to_the_next_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_fails_to_be_ready_after_the_wait_is_a_failure() {
+    let registry = Registry::new();
+    let (mock, mut backend) = mock::pair::<&'static str, &'static str>();
+    let mut api = leaky().queue(5).registry(&registry).build().layer(mock);
+    backend.allow(1);
+    assert_ready_ok!(spawn(()).enter(|cx, _| api.poll_ready(cx)));
+    drop(spawn(api.call("at once")));
+    let mut waiting = wait(&mut api, "waits");
+
+    backend.send_error("gone");
+    advance(100 * MS).await;
+
+    let error = assert_ready_err!(waiting.poll());
+    assert!(Rejection::find(&*error).is_none());
+    let calls = counted(&registry).calls;
+    assert_eq!((calls.failure, calls.cancelled), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_wait_for_turns_of_their_own() {
     let layer = leaky()
         .queue(5)
@@ -220,6 +239,30 @@ async fn in_shadow_nothing_waits_and_all_that_would_have_is_counted() {
         .filter(|it| it.mode == Mode::Shadow);
     assert_eq!(shadow.map(|it| it.count).sum::<u64>(), 4);
     assert_eq!((counted.calls.success, counted.queue_depth), (1, Some(0)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_shadow_a_call_that_would_come_too_late_is_counted_as_that() {
+    let registry = Registry::new();
+    let shadow = leaky().queue(2).mode(Mode::Shadow).registry(&registry);
+    let mut api = shadow.build().layer(Echo);
+    call(&mut api, "first").unwrap();
+
+    let hurried = Context {
+        deadline: Some(Instant::now() + 50 * MS),
+        ..Context::default()
+    };
+    assert_eq!(hurried.enter(|| answered(&mut api, "late", 1)), 1);
+
+    let rejections = counted(&registry).rejections.into_iter();
+    let counted: Vec<_> = rejections.filter(|it| it.count > 0).collect();
+    let [rejected] = &counted[..] else {
+        panic!("it is counted once: {counted:?}");
+    };
+    assert_eq!(
+        (rejected.reason, rejected.mode),
+        (Reason::DeadlineExceeded, Mode::Shadow)
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use http::{Request, Response, StatusCode};
 use tokio::time::advance;
-use tower::Layer;
+use tower::{BoxError, Layer, service_fn};
 use watertight_core::{FailureKind, Key, Outcome};
+use watertight_http::{HttpClassifier, HttpExt};
 use watertight_ratelimit::Quota;
 
-use crate::stage::{AsSaid, Echo, SECOND, answered, bucket, refusal};
+use crate::stage::{AsSaid, Echo, SECOND, answered, bucket, call, refusal};
 
 const WRONG: Outcome = Outcome::failure(FailureKind::Client);
 
@@ -51,4 +53,35 @@ async fn a_penalty_leaves_the_total_to_others() {
     let snapshot = layer.handle().snapshot();
     assert_eq!(snapshot.total.unwrap().remaining, 5);
     assert_eq!(answered(&mut login, Outcome::Success, 10), 5);
+}
+
+/// As the docs of the crate have it: a password that is wrong, or none at all, costs ten more.
+#[tokio::test(start_paused = true)]
+async fn over_http_who_guesses_passwords_runs_dry_and_good_users_pass() {
+    let wrong = |outcome: &Outcome| match outcome.as_failure() {
+        Some(failure) if failure.kind == FailureKind::Client => 10,
+        _ => 0,
+    };
+    let layer = bucket(Quota::per_minute(60))
+        .http()
+        .classify(HttpClassifier::new().failure([401, 403]))
+        .key(|request: &Request<StatusCode>| Key::of(request.uri().path()))
+        .penalty(wrong)
+        .build();
+    let mut login = layer.layer(service_fn(|request: Request<StatusCode>| async move {
+        let mut response = Response::new(());
+        *response.status_mut() = *request.body();
+        Ok::<_, BoxError>(response)
+    }));
+    let mut passed = |who: &str, status, tries| {
+        let request = || Request::post(who).body(status).unwrap();
+        let answers = (0..tries).filter(|_| call(&mut login, request()).is_ok());
+        answers.count()
+    };
+
+    assert_eq!(passed("/guesses", StatusCode::UNAUTHORIZED, 100), 6);
+    assert_eq!(passed("/pries", StatusCode::FORBIDDEN, 100), 6);
+    assert_eq!(passed("/mistypes", StatusCode::UNAUTHORIZED, 2), 2);
+    assert_eq!(passed("/mistypes", StatusCode::OK, 30), 30);
+    assert_eq!(passed("/asks", StatusCode::NOT_FOUND, 60), 60);
 }

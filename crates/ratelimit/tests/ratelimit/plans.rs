@@ -48,3 +48,13 @@ async fn plans_without_keys_are_shared_by_all_calls_on_them() {
     assert_eq!(answered(&mut api, ("acme", "pro"), 15), 15);
     assert_eq!(answered(&mut api, ("globex", "pro"), 15), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_on_a_plan_costs_what_it_costs_in_either_order() {
+    let cost = |_: &Request| 5;
+
+    let mut first = plans().cost(cost).plan_by(plan).build().layer(Echo);
+    assert_eq!(answered(&mut first, ("acme", "pro"), 100), 4);
+    let mut last = plans().plan_by(plan).cost(cost).build().layer(Echo);
+    assert_eq!(answered(&mut last, ("acme", "pro"), 100), 4);
+}

@@ -47,6 +47,17 @@ async fn a_call_takes_what_it_costs_or_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_costs_nothing_passes_whatever_is_owed() {
+    let layer = bucket(Quota::per_second(10)).cost(|cost: &u64| *cost);
+    let layer = layer.build();
+    let mut api = layer.layer(Echo);
+    layer.handle().penalize(15);
+
+    refusal(&mut api, 1);
+    assert_eq!(call(&mut api, 0).unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cost_that_no_waiting_can_meet_has_no_time_to_ask_again() {
     let layer = bucket(Quota::per_second(10)).cost(|cost: &u64| *cost);
     let mut api = layer.build().layer(Echo);

@@ -226,6 +226,17 @@ mod tests {
     }
 
     #[test]
+    fn partitions_of_one_policy_are_limits_of_their_own() {
+        let two = r#""a";r=5;pk=:eA==:, "a";r=0;pk=:eQ==:"#;
+        let Some(Said::Limits(limits)) = said(200, &[("ratelimit", two)]) else {
+            panic!("they are limits");
+        };
+
+        assert_eq!(limits.len(), 2);
+        assert_ne!(limits[0].id, limits[1].id);
+    }
+
+    #[test]
     fn a_malformed_policy_leaves_the_limit() {
         let limit = only(said(
             200,
