@@ -54,12 +54,20 @@ impl Compartment {
     /// Takes in what a call that began at this time tells about how many there is room for, if
     /// `thinning` lets it through.
     pub(crate) fn learn(&self, began: u64, outcome: &Outcome, thinning: &Thinning) {
+        let Some(dropped) = Sample::dropped(outcome) else {
+            return;
+        };
         let now = Instant::now();
         let ended = self.time(now);
-        let took = Duration::from_nanos(ended.saturating_sub(began));
-        let sample = Sample::new(now, took, self.room.in_flight(), outcome);
-        let Some(sample) = sample.filter(|_| thinning.lets_through(ended)) else {
+        if !thinning.lets_through(ended) {
             return;
+        }
+        let sample = Sample {
+            ended: now,
+            duration: Duration::from_nanos(ended.saturating_sub(began)),
+            // It looks at what every thread has written.
+            in_flight: self.room.in_flight(),
+            dropped,
         };
         // Neither who holds the lock nor who has panicked in it is worth waiting for.
         if let Ok(mut limit) = self.limit.try_lock()

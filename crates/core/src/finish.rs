@@ -4,6 +4,14 @@ use crate::{Classify, Outcome, judge};
 ///
 /// Dropped without [`end`](Self::end), the call was cancelled.
 pub trait Call {
+    /// Takes note that the response, or the next frame of its body, was asked for.
+    /// `is_in_the_making` says whether somebody still works on it: it was not there, or belongs to a
+    /// body whose size nobody knows.
+    #[inline]
+    fn polled(&mut self, is_in_the_making: impl FnOnce() -> bool) {
+        let _ = is_in_the_making;
+    }
+
     /// Takes note of the response's head, where its body is still to come.
     fn head(&mut self, head: &Outcome);
 

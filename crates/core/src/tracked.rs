@@ -51,7 +51,11 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let result = ready!(fail_on_panic(this.call, || this.inner.poll(cx)));
+        let polled = fail_on_panic(this.call, || this.inner.poll(cx));
+        if let Some(call) = this.call {
+            call.polled(|| polled.is_pending());
+        }
+        let result = ready!(polled);
         let call = this
             .call
             .take()

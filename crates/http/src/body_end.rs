@@ -95,6 +95,9 @@ where
         let mut this = self.project();
         let body = &mut this.body;
         let polled = this.watch.run(|| body.as_mut().poll_frame(cx));
+        if let Some(call) = &mut this.watch.call {
+            call.polled(|| polled.is_pending() || body.size_hint().exact().is_none());
+        }
 
         Poll::Ready(match ready!(polled) {
             Some(Ok(frame)) => {

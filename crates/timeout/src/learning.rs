@@ -174,7 +174,8 @@ fn longest(quantile: Duration) -> Duration {
     quantile.saturating_add(quantile / 32)
 }
 
-/// Returns a duration of which the [`longest`] is no more than `nanos`.
+/// Returns a duration that counts as no more than `nanos`, if that is the [`longest`] of a quantile:
+/// what is cut off there does not move the limit.
 fn shortest(nanos: u64) -> u64 {
     nanos - nanos / 48
 }
@@ -182,4 +183,23 @@ fn shortest(nanos: u64) -> u64 {
 /// `time` so many times, which is finite and at least 1.
 fn multiplied(time: Duration, times: f64) -> Duration {
     Duration::from_nanos((nanos(time) as f64 * times) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_cut_off_counts_as_the_limit_and_no_more() {
+        for micros in [10, 999, 5_000, 123_456, 60_000_000_u64] {
+            let recent = Recent::new(Instant::now());
+            recent.record([Duration::from_micros(micros)], 1, 0);
+            let limit = longest(recent.quantile(1.0).unwrap());
+
+            let cut = Recent::new(Instant::now());
+            cut.record([Duration::from_nanos(shortest(nanos(limit)))], 1, 0);
+
+            assert_eq!(longest(cut.quantile(1.0).unwrap()), limit, "{micros} us");
+        }
+    }
 }

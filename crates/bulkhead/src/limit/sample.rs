@@ -18,32 +18,23 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Makes a sample of a call, or none of a call that says nothing about how busy the service
-    /// is.
+    /// Returns whether the service was too busy for a call that ended so, or `None` of a call that
+    /// says nothing about how busy it is, and is no sample.
     ///
     /// Successes are samples, and so are timeouts and answers that say that there is too much to
     /// do ([`Overloaded`](FailureKind::Overloaded), [`RateLimited`](FailureKind::RateLimited)):
     /// they are drops. Other failures may be fast however busy the service is, and are none.
-    pub(crate) fn new(
-        ended: Instant,
-        duration: Duration,
-        in_flight: usize,
-        outcome: &Outcome,
-    ) -> Option<Self> {
-        let dropped = match outcome {
-            Outcome::Success => false,
+    pub(crate) const fn dropped(outcome: &Outcome) -> Option<bool> {
+        match outcome {
+            Outcome::Success => Some(false),
             Outcome::Failure(failure) => match failure.kind {
-                FailureKind::Timeout | FailureKind::Overloaded | FailureKind::RateLimited => true,
-                _ => return None,
+                FailureKind::Timeout | FailureKind::Overloaded | FailureKind::RateLimited => {
+                    Some(true)
+                }
+                _ => None,
             },
-            Outcome::Ignored => return None,
-        };
-        Some(Self {
-            ended,
-            duration,
-            in_flight,
-            dropped,
-        })
+            Outcome::Ignored => None,
+        }
     }
 }
 
@@ -53,9 +44,7 @@ mod tests {
 
     #[test]
     fn tells_drops_from_answers_and_from_what_says_nothing() {
-        let dropped = |outcome: Outcome| {
-            Sample::new(Instant::now(), Duration::ZERO, 1, &outcome).map(|sample| sample.dropped)
-        };
+        let dropped = |outcome: Outcome| Sample::dropped(&outcome);
 
         assert_eq!(dropped(Outcome::Success), Some(false));
         assert_eq!(dropped(Outcome::Ignored), None);

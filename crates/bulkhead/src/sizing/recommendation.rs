@@ -143,6 +143,18 @@ mod tests {
     }
 
     #[test]
+    fn calls_may_wait_as_long_as_all_wait_but_one_in_a_thousand() {
+        let demand = Demand::new(200.0, 100 * MS);
+
+        let recommended = recommend(&demand, Target::Waiting(0.2)).unwrap();
+
+        let longer = |wait| recommended.forecast.waiting_longer_than(wait);
+        assert!(longer(recommended.max_wait) <= REFUSED, "{recommended:?}");
+        let shorter = recommended.max_wait - MS;
+        assert!(longer(shorter) > REFUSED, "{recommended:?}");
+    }
+
+    #[test]
     fn where_none_waits_there_is_no_queue() {
         let demand = Demand::new(200.0, 100 * MS);
 

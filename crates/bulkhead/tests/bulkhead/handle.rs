@@ -207,6 +207,7 @@ async fn what_a_limit_has_learnt_outlasts_a_change_of_other_settings() {
         ..BulkheadConfig::new(limit)
     };
     stage.bulkhead.reconfigure(other.clone()).unwrap();
+    assert_eq!(stage.bulkhead.limit(), 8);
     stage.start("pay").succeeds();
     assert_eq!(stage.bulkhead.limit(), 9);
 

@@ -16,6 +16,7 @@ pub struct DeadlineCall {
     way: Option<Way>,
     mode: Mode,
     deadline: Option<Instant>,
+    shadow: Shadow,
 }
 
 impl DeadlineCall {
@@ -24,6 +25,7 @@ impl DeadlineCall {
             way: Some(way),
             mode,
             deadline,
+            shadow: Shadow::new(),
         }
     }
 
@@ -32,6 +34,7 @@ impl DeadlineCall {
             way: None,
             mode: Mode::Off,
             deadline: None,
+            shadow: Shadow::new(),
         }
     }
 
@@ -40,19 +43,53 @@ impl DeadlineCall {
     }
 }
 
+/// What a call in [`Mode::Shadow`] remembers, that nobody ends.
+#[derive(Clone, Copy, Debug)]
+struct Shadow {
+    was_in_the_making: bool,
+    /// Whether it would have been ended by now: it was in the making at its deadline.
+    is_cut_off: bool,
+}
+
+impl Shadow {
+    const fn new() -> Self {
+        Self {
+            was_in_the_making: false,
+            is_cut_off: false,
+        }
+    }
+
+    /// What is there when it is asked for is in time, however late that is.
+    fn polled(&mut self, is_in_the_making: bool, deadline: Instant) {
+        if is_in_the_making {
+            self.is_cut_off |= Instant::now() >= deadline;
+        } else if self.was_in_the_making {
+            // What comes at the deadline wins.
+            self.is_cut_off |= Instant::now() > deadline;
+        }
+        self.was_in_the_making = is_in_the_making;
+    }
+}
+
 impl Call for DeadlineCall {
+    #[inline]
+    fn polled(&mut self, is_in_the_making: impl FnOnce() -> bool) {
+        if self.mode == Mode::Shadow
+            && let Some(deadline) = self.deadline
+        {
+            self.shadow.polled(is_in_the_making(), deadline);
+        }
+    }
+
     fn head(&mut self, _: &Outcome) {}
 
     #[inline]
     fn end(mut self, outcome: Outcome) {
         let way = self.way.take();
-        // What is late all the same has won: an answer that was there in the same moment, or a body
-        // that had come in time and is read later.
-        let late = self.mode == Mode::Shadow && self.is_late();
-        let mode = self.mode;
+        let (mode, shadow) = (self.mode, self.shadow);
         mem::forget(self);
         let Some(counts) = way else { return };
-        if late {
+        if shadow.is_cut_off {
             counts.cut_off(mode);
         }
         counts.answered(&outcome);
@@ -78,7 +115,7 @@ impl DeadlineCall {
     /// A call that is dropped after its deadline was cut off, whoever did it.
     #[cold]
     fn was_dropped(&self, counts: &Counts, in_time: Count) {
-        let late = self.is_late();
+        let late = self.shadow.is_cut_off || self.is_late();
         if late {
             counts.cut_off(self.mode);
         }

@@ -31,6 +31,11 @@ pub struct DeadlineConfig {
     /// `None` it keeps no track of them. Keeping track costs two allocations a call.
     #[cfg_attr(feature = "serde", serde(default))]
     pub hop: Option<String>,
+    /// Whether it is recorded how much time calls have left as they come, and how late those are
+    /// whose deadline has passed: for a look at the layer. It costs each call some atomic
+    /// additions that threads share.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub record_times: bool,
     /// Whether calls are refused and ended, or only counted.
     #[cfg_attr(feature = "serde", serde(default))]
     pub mode: Mode,
@@ -49,6 +54,7 @@ impl DeadlineConfig {
             within,
             max_refused: Self::MAX_REFUSED,
             hop: None,
+            record_times: false,
             mode: Mode::Enforce,
         }
     }
@@ -74,6 +80,7 @@ impl DeadlineConfig {
         let mut fields = BTreeMap::from([
             ("within", format!("{:?}", self.within)),
             ("max_refused", self.max_refused.to_string()),
+            ("record_times", self.record_times.to_string()),
         ]);
         if let Some(hop) = &self.hop {
             fields.insert("hop", hop.clone());

@@ -75,11 +75,14 @@ use super::{Deadline, DeadlineConfig, DeadlineHandle};
 /// | [`within`](DeadlineConfig::within) | required |
 /// | [`max_refused`](DeadlineConfig::max_refused) | 0.9 |
 /// | [`hop`](DeadlineConfig::hop) | none |
+/// | [`record_times`](DeadlineConfig::record_times) | false |
 ///
 /// # Telemetry
 ///
 /// Metrics, with `layer = "deadline"`: `watertight_calls_total`, `watertight_rejections_total`,
-/// `watertight_in_flight`. In [`Mode::Shadow`] no deadline is set either.
+/// `watertight_in_flight`. In [`Mode::Shadow`] no deadline is set either. With
+/// [`record_times`](DeadlineConfig::record_times) the [snapshot](DeadlineHandle::snapshot) shows how
+/// much time calls have left as they come, and how late they are.
 ///
 /// A call reads the clock once. One that is answered at once makes no timer, and allocates nothing
 /// but for hops.
@@ -167,6 +170,12 @@ impl<D, C, N> DeadlineBuilder<D, C, N> {
     /// Keeps track of the services that a call comes through, of which this one is called `name`.
     pub fn hop(mut self, name: impl Into<String>) -> Self {
         self.config.hop = Some(name.into());
+        self
+    }
+
+    /// Sets whether it is recorded how much time calls have left as they come. Default: false.
+    pub fn record_times(mut self, record: bool) -> Self {
+        self.config.record_times = record;
         self
     }
 

@@ -12,6 +12,7 @@ mod propagate;
 mod service;
 mod shared;
 mod snapshot;
+mod times;
 
 pub use call::DeadlineCall;
 pub use config::DeadlineConfig;

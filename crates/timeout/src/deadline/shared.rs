@@ -10,6 +10,7 @@ use super::arrival::{Arrival, Terms};
 use super::call::Way;
 use super::counts::{Count, Counts};
 use super::leniency::{Leniency, Share};
+use super::times::Times;
 use super::{DeadlineConfig, DeadlineSnapshot};
 
 /// What all services of one layer share.
@@ -17,6 +18,7 @@ use super::{DeadlineConfig, DeadlineSnapshot};
 pub(super) struct Shared {
     settings: ArcSwap<Settings>,
     leniency: Leniency,
+    times: Times,
     counts: Arc<Counts>,
     stripes: Stripes<Arc<Counts>>,
     /// One change at a time.
@@ -63,6 +65,7 @@ impl Shared {
         let shared = Arc::new(Self {
             settings: ArcSwap::from_pointee(Settings::new(config)),
             leniency: Leniency::default(),
+            times: Times::default(),
             stripes: Stripes::new(|_| Arc::clone(&counts)),
             counts,
             hand: Mutex::new(()),
@@ -94,6 +97,9 @@ impl Shared {
         outer: Option<Instant>,
         now: Instant,
     ) -> Arrival {
+        if settings.config.record_times {
+            self.times.record(left, outer, now);
+        }
         let arrival = settings.terms.arrive(left, outer, &self.leniency, now);
         match arrival {
             Arrival::InTime(_) => {}
@@ -131,7 +137,7 @@ impl Shared {
     }
 
     pub(super) fn look(&self) -> DeadlineSnapshot {
-        let total = |count| self.counts.total(count);
+        let (total, now) = (|count| self.counts.total(count), Instant::now());
         DeadlineSnapshot {
             mode: self.settings().mode(),
             expired: total(Count::Expired),
@@ -139,6 +145,8 @@ impl Shared {
             spared: total(Count::Spared),
             expired_in_shadow: total(Count::ExpiredInShadow),
             cut_off_in_shadow: total(Count::CutOffInShadow),
+            time_left: self.times.left(now),
+            late_by: self.times.late_by(now),
         }
     }
 

@@ -1,4 +1,5 @@
 use watertight_core::Mode;
+use watertight_metrics::LatencySnapshot;
 
 /// A look at one layer of deadlines for calls that come in. The counts are those since it was
 /// made.
@@ -15,7 +16,13 @@ pub struct DeadlineSnapshot {
     pub spared: u64,
     /// How many calls would have been refused in [`Mode::Enforce`].
     pub expired_in_shadow: u64,
-    /// How many calls would have been ended in [`Mode::Enforce`]. A body that ends late counts, even
-    /// if all of it had come in time: nobody looked.
+    /// How many calls would have been ended in [`Mode::Enforce`].
     pub cut_off_in_shadow: u64,
+    /// How much time calls have left as they come, of late: of those that say so, or have a deadline
+    /// already. `None` unless that is [recorded](crate::DeadlineConfig::record_times).
+    pub time_left: Option<LatencySnapshot>,
+    /// How late calls are, of late, whose deadline has passed as they come. That is one which was
+    /// set around the layer: a caller who says that no time is left does not say since when, and
+    /// counts as [`time_left`](Self::time_left) of nothing. `None` unless that is recorded.
+    pub late_by: Option<LatencySnapshot>,
 }

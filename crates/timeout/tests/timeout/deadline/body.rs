@@ -7,18 +7,18 @@ use std::task::{self, Poll};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use tokio::time::{Instant, advance};
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok};
 use tower::{Layer, Service, service_fn};
-use watertight_core::{BoxError, Context, Reason, Rejection};
+use watertight_core::{BoxError, Context, Mode, Reason, Rejection};
 use watertight_http::{AtBodyEnd, HttpExt};
 use watertight_metrics::Registry;
 use watertight_timeout::DeadlineLayer;
 
-use super::stage::{S, WITHIN};
+use super::stage::{MS, S, WITHIN};
 
 /// A body that says how long it has, and then never ends.
 #[derive(Default)]
@@ -101,4 +101,79 @@ async fn a_body_that_had_come_in_time_is_not_cut_off_however_late_it_is_read() {
     assert_eq!(layer.handle().snapshot().cut_off, 0);
     let calls = registry.snapshot().instances[0].calls;
     assert_eq!((calls.success, calls.rejected), (1, 0));
+}
+
+/// A body of one frame that comes at a time, asked for by hand.
+struct ComesAt {
+    /// `None` once it has come.
+    at: Option<Instant>,
+    size: SizeHint,
+}
+
+impl Body for ComesAt {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut task::Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.at.is_some_and(|at| Instant::now() < at) {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.at.take().map(|_| Ok(Frame::data("all".into()))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.size
+    }
+}
+
+/// Returns how many bodies were cut off, or would have been, of one whose frame comes after `comes`
+/// milliseconds and is asked for after `asked`, where the call may take 1,000.
+async fn cut_off(mode: Mode, size: SizeHint, comes: u32, asked: u32) -> u64 {
+    let layer = DeadlineLayer::builder("inbound", S)
+        .http()
+        .finish(AtBodyEnd)
+        .mode(mode)
+        .registry(&Registry::new())
+        .build();
+    let began = Instant::now();
+    let answer = |_: Request<()>| {
+        let (at, size) = (Some(began + comes * MS), size);
+        ready(Ok::<_, Infallible>(Response::new(ComesAt { at, size })))
+    };
+    let mut service = layer.layer(service_fn(answer));
+    let response = assert_ready_ok!(spawn(service.call(Request::new(()))).poll());
+    let mut body = spawn(response.into_body());
+    // In shadow nothing wakes the reader at the deadline.
+    let wakes = |time: &u32| mode == Mode::Enforce || *time == asked || *time >= comes;
+    let times = (asked..1_010).chain([2_000, 2_001, 2_002]);
+    for time in times.filter(wakes) {
+        advance((began + time * MS).saturating_duration_since(Instant::now())).await;
+        let polled = body.enter(|cx, body| body.poll_frame(cx));
+        if let Poll::Ready(None | Some(Err(_))) = polled {
+            break;
+        }
+    }
+    drop(body);
+    let snapshot = layer.handle().snapshot();
+    snapshot.cut_off + snapshot.cut_off_in_shadow
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_shadow_those_bodies_count_that_would_be_cut_off() {
+    let mut counts = [0; 2];
+    for size in [SizeHint::with_exact(3), SizeHint::default()] {
+        for comes in [0, 998, 999, 1_000, 1_001, 2_000] {
+            for asked in [0, 998, 999, 1_000, 1_001, 2_000] {
+                let enforced = cut_off(Mode::Enforce, size, comes, asked).await;
+                let in_shadow = cut_off(Mode::Shadow, size, comes, asked).await;
+
+                assert_eq!(enforced, in_shadow, "{size:?}, {comes}, {asked}");
+                counts[enforced as usize] += 1;
+            }
+        }
+    }
+    assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
 }

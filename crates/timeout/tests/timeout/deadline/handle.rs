@@ -2,14 +2,14 @@ use std::time::Duration;
 
 use tokio::time::{Instant, advance};
 use tokio_test::{assert_pending, assert_ready};
-use watertight_core::{Mode, Reason};
-use watertight_metrics::Registry;
+use watertight_core::{Context, Mode, Reason};
+use watertight_metrics::{LatencySnapshot, Registry};
 use watertight_timeout::{
     DeadlineConfig, DeadlineHandle, PropagateDeadlineConfig, PropagateDeadlineHandle,
     PropagateDeadlineLayer,
 };
 
-use super::stage::{S, WITHIN, reason, stage};
+use super::stage::{MS, S, WITHIN, reason, stage};
 
 #[tokio::test(start_paused = true)]
 async fn is_found_by_its_name() {
@@ -71,6 +71,62 @@ async fn the_mode_changes_for_the_calls_that_come() {
     assert_pending!(call.poll());
     assert_eq!(stage.handle.snapshot().mode, Mode::Shadow);
     assert_eq!(stage.counted().mode, Mode::Shadow);
+}
+
+/// Whether percentiles are those of this time alone, as nearly as they are kept.
+fn are_all(times: Option<LatencySnapshot>, time: Duration) -> bool {
+    let times = times.unwrap();
+    [times.p50, times.p999].iter().all(|it| {
+        let ratio = it.unwrap().as_secs_f64() / time.as_secs_f64();
+        (0.95..=1.05).contains(&ratio)
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn shows_how_much_time_calls_have_left_and_how_late_they_are() {
+    let mut stage = stage(|it| it.record_times(true));
+    let deadline = Instant::now() + S;
+    let context = Context {
+        deadline: Some(deadline),
+        ..Context::default()
+    };
+
+    advance(800 * MS).await;
+    drop(context.clone().enter(|| stage.call(Some(5 * S))));
+    drop(stage.call(Some(200 * MS)));
+    // It says nothing, and has all the time that there is.
+    drop(stage.call(None));
+    let early = stage.handle.snapshot();
+    assert!(are_all(early.time_left, 200 * MS), "{early:?}");
+    assert_eq!(early.late_by, None);
+
+    advance(500 * MS).await;
+    drop(context.enter(|| stage.call(None)));
+    let late = stage.handle.snapshot();
+    assert!(are_all(late.time_left, 200 * MS), "{late:?}");
+    assert!(are_all(late.late_by, 300 * MS), "{late:?}");
+    assert_eq!(late.expired, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_says_no_time_is_left_does_not_say_since_when() {
+    let mut stage = stage(|it| it.record_times(true));
+
+    drop(stage.call(Some(Duration::ZERO)));
+
+    let snapshot = stage.handle.snapshot();
+    let left = snapshot.time_left.unwrap().p999.unwrap();
+    assert!(left < MS, "{left:?}");
+    assert_eq!((snapshot.late_by, snapshot.expired), (None, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_are_recorded_only_where_that_is_asked_for() {
+    let mut stage = stage(|it| it);
+
+    drop(stage.call(Some(S)));
+
+    assert_eq!(stage.handle.snapshot().time_left, None);
 }
 
 #[test]
