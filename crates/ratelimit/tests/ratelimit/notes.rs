@@ -57,6 +57,9 @@ async fn over_http_an_answer_says_it_in_its_headers() {
 
     let response = service.oneshot(Request::new(())).await.unwrap();
 
-    assert_eq!(response.headers()["ratelimit"], r#""api";r=4;t=1"#);
-    assert_eq!(response.headers()["ratelimit-policy"], r#""api";q=5;w=1"#);
+    assert_eq!(response.headers()["ratelimit"], r#""d411a36d";r=4;t=1"#);
+    assert_eq!(
+        response.headers()["ratelimit-policy"],
+        r#""d411a36d";q=5;w=1"#
+    );
 }
