@@ -238,8 +238,7 @@ mod tests {
     }
 
     fn book(turns: &Turns<Direct>, now: Instant) -> Turn {
-        let turn = turns.book(None, 1, now, || LONG).expect("a free turn");
-        turn
+        turns.book(None, 1, now, || LONG).expect("a free turn")
     }
 
     fn wait(turns: &Turns<Direct>, now: Instant) -> Duration {
