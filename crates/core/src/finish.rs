@@ -51,7 +51,7 @@ where
 {
     type Response<K: Call> = Res;
 
-    #[inline]
+    #[inline(always)]
     fn finish<K: Call>(&self, response: Res, classify: &C, call: K) -> Res {
         call.end(judge(classify, Ok(&response)));
         response

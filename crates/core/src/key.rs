@@ -1,5 +1,5 @@
 use std::fmt;
-use std::hash::Hasher;
+use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -18,8 +18,13 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 /// assert_eq!(Key::of("tenant-7"), Key::of(String::from("tenant-7")));
 /// assert_ne!(Key::of(("tenant-7", 80_u16)), Key::of(("tenant-7", 81_u16)));
 /// ```
-#[derive(Clone, Copy, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Key(u128);
+// Two words and not a `u128`: that is aligned to 16 bytes, and so is all that it is in. Whether
+// there is a key would then be 16 bytes to read that were written as 8, which processors wait for.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Key {
+    high: u64,
+    low: u64,
+}
 
 impl Key {
     /// Makes the key of a string, bytes, an integer, an address, or a tuple of such.
@@ -35,25 +40,37 @@ impl Key {
             u64::from_le_bytes(*b"ht::Key1"),
         ));
         part.feed(&mut hasher);
-        Self(hasher.0.finish128().as_u128())
+        let hash = hasher.0.finish128().as_u128();
+        Self {
+            high: (hash >> 64) as u64,
+            low: hash as u64,
+        }
     }
 
     /// Returns the hash.
     #[must_use]
+    #[inline]
     pub const fn as_u128(self) -> u128 {
-        self.0
+        (self.high as u128) << 64 | self.low as u128
+    }
+}
+
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.as_u128());
     }
 }
 
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({:032x})", self.0)
+        write!(f, "Key({:032x})", self.as_u128())
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", self.0)
+        write!(f, "{:032x}", self.as_u128())
     }
 }
 

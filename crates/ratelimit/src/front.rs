@@ -31,15 +31,9 @@ pub(crate) struct Passed<P> {
 pub(crate) type Called<F, C, N, P, T> = Tracked<F, RateLimitCall<P>, C, Noting<N, T>>;
 
 impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
-    /// Decides on a call of `request`. `is_heard` says whether answers can tell how the limit stands,
-    /// and `may_wait` whether there are turns to wait for.
-    #[inline]
-    pub(crate) fn admit<Req>(
-        &self,
-        request: &Req,
-        is_heard: bool,
-        may_wait: bool,
-    ) -> Result<Passed<P>, BoxError>
+    /// Decides on a call of `request`. `is_heard` says whether answers can tell how the limit stands.
+    #[inline(always)]
+    pub(crate) fn admit<Req>(&self, request: &Req, is_heard: bool) -> Result<Passed<P>, BoxError>
     where
         K: KeyBy<Req>,
         D: Demand<Req>,
@@ -54,26 +48,34 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
             return Ok(self.unwatched());
         };
         let now = Instant::now();
-        let is_said = is_heard && limits.announce && mode == Mode::Enforce;
-        if !is_said && !may_wait {
-            return match limits.pass(ask, now) {
-                Ok(()) => Ok(Passed {
-                    call: self.watched(ask),
-                    quota: None,
-                    turn: None,
-                }),
-                Err(verdict) => self.found_none(&limits, mode, ask, &verdict, now),
-            };
+        if is_heard && limits.announce && mode == Mode::Enforce {
+            return self.admit_aloud(&limits, ask, now);
         }
-        let (verdict, turn) = limits.arrive(ask, now, || patience(now));
-        let turn = turn.filter(|turn| !turn.wait.is_zero());
-        if !verdict.decision.admitted || (turn.is_some() && mode == Mode::Shadow) {
-            return self.found_none(&limits, mode, ask, &verdict, now);
+        let turn = match limits.enter(ask, now, || patience(now)) {
+            Ok(turn) => turn.filter(|turn| !turn.wait.is_zero()),
+            Err(verdict) => return self.found_none(&limits, mode, ask, &verdict, now),
+        };
+        if turn.is_some() && mode == Mode::Shadow {
+            core.refuse_in_shadow(Reason::RateLimited);
+            return Ok(self.unwatched());
         }
         Ok(Passed {
             call: self.watched(ask),
-            quota: is_said.then(|| verdict.quota()),
+            quota: None,
             turn,
+        })
+    }
+
+    /// Decides on a call whose answer tells how the limit stands.
+    fn admit_aloud(&self, limits: &Limits, ask: Ask, now: Instant) -> Result<Passed<P>, BoxError> {
+        let (verdict, turn) = limits.arrive(ask, now, || patience(now));
+        if !verdict.decision.admitted {
+            return self.found_none(limits, Mode::Enforce, ask, &verdict, now);
+        }
+        Ok(Passed {
+            call: self.watched(ask),
+            quota: Some(verdict.quota()),
+            turn: turn.filter(|turn| !turn.wait.is_zero()),
         })
     }
 
@@ -130,9 +132,7 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
         now: Instant,
     ) -> Result<Passed<P>, BoxError> {
         let core = &self.shared.core;
-        let is_too_late = !verdict.decision.admitted
-            && patience(now) < Duration::MAX
-            && limits.has_turn(ask, now);
+        let is_too_late = limits.has_turn(ask, now) && patience(now) < Duration::MAX;
         match (mode, is_too_late) {
             (Mode::Shadow, true) => core.refuse_in_shadow(Reason::DeadlineExceeded),
             (Mode::Shadow, false) => core.refuse_in_shadow(Reason::RateLimited),

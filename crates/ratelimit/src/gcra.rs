@@ -97,6 +97,12 @@ pub(crate) struct GcraAt<'a> {
 }
 
 impl GcraAt<'_> {
+    /// Returns the time, in nanoseconds since the epoch.
+    #[inline]
+    pub(crate) fn nanos(&self) -> u64 {
+        self.nanos
+    }
+
     /// Takes `cost` tokens, if they are there.
     #[inline]
     pub(crate) fn take(&self, word: u64, cost: u64) -> Option<u64> {

@@ -122,17 +122,23 @@ impl Limits {
         self.arrive(ask, now, || Duration::ZERO).0
     }
 
-    /// Takes what a call costs, if it is there, and says nothing of how the limits stand then.
+    /// Does as [`arrive`](Self::arrive), and says nothing of how the limits stand when a call has
+    /// been let in.
     #[inline]
-    pub(crate) fn pass(&self, ask: Ask, now: Instant) -> Result<(), Verdict> {
+    pub(crate) fn enter(
+        &self,
+        ask: Ask,
+        now: Instant,
+        patience: impl FnOnce() -> Duration,
+    ) -> Result<Option<Turn>, Verdict> {
         let policy = self.policy(ask.plan);
         if self.total.is_none() {
-            let passed = policy.machine.pass(ask.key, ask.cost, now);
-            return passed.map_err(|refused| policy.verdict(refused));
+            let entered = policy.machine.enter(ask.key, ask.cost, now, patience);
+            return entered.map_err(|refused| policy.verdict(refused));
         }
-        let verdict = self.take(ask, now);
+        let (verdict, turn) = self.arrive(ask, now, patience);
         if verdict.decision.admitted {
-            Ok(())
+            Ok(turn)
         } else {
             Err(verdict)
         }

@@ -132,10 +132,29 @@ impl Machine {
         let Self::LeakyBucket(turns) = self else {
             return (self.take(key, cost, now), None);
         };
-        match turns.book(key, cost, now, patience()) {
-            Ok((turn, status)) => (Decision::admitted(status), Some(turn)),
+        match turns.book(key, cost, now, patience) {
+            Ok(turn) => (Decision::admitted(turns.status(&turn, now)), Some(turn)),
             Err(refused) => (refused, None),
         }
+    }
+
+    /// Does as [`arrive`](Self::arrive), and says no more of a call that has been let in.
+    ///
+    /// # Errors
+    ///
+    /// What is said of a call that has not.
+    #[inline]
+    pub(crate) fn enter(
+        &self,
+        key: Option<Key>,
+        cost: u64,
+        now: Instant,
+        patience: impl FnOnce() -> Duration,
+    ) -> Result<Option<Turn>, Decision> {
+        let Self::LeakyBucket(turns) = self else {
+            return self.pass(key, cost, now).map(|()| None);
+        };
+        turns.book(key, cost, now, patience).map(Some)
     }
 
     /// Gives back what a call has taken that is not made: its turn, if no later one depends on it.

@@ -34,7 +34,7 @@ where
 {
     type Response<K: Call> = N::Response<K>;
 
-    #[inline]
+    #[inline(always)]
     fn finish<K: Call>(&self, mut response: Res, classify: &C, call: K) -> N::Response<K> {
         if let Some(quota) = self.quota {
             self.notes.note(&mut response, quota);

@@ -47,7 +47,7 @@ where
     /// What the machines of these layers let pass has no turn to wait for.
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        match self.front.admit(&request, T::HEARD, false) {
+        match self.front.admit(&request, T::HEARD) {
             Ok(passed) => {
                 let start = || self.inner.call(request);
                 let called = self.front.make(passed.call, passed.quota, start);

@@ -105,11 +105,11 @@ impl<W: Words> TokenBucket<W> {
         let mut longest: Option<(Option<Duration>, Status)> = None;
         for (index, gcra) in self.gcras.iter().enumerate() {
             let (at, word) = (gcra.at(now), word(index));
-            tightest.compare(at, word, index);
-            if cost == 0 || at.take(word, cost).is_some() {
+            let wait = at.wait(word, cost);
+            if cost == 0 || wait == Some(Duration::ZERO) {
+                tightest.compare(at, word, index);
                 continue;
             }
-            let wait = at.wait(word, cost);
             let order = |wait: Option<Duration>| wait.unwrap_or(Duration::MAX);
             if longest.is_none_or(|(so_far, _)| order(wait) > order(so_far)) {
                 longest = Some((wait, at.status(word, index)));
@@ -175,8 +175,8 @@ impl<W: Words> TokenBucket<W> {
     }
 
     /// Returns the word of the first quota.
-    pub(crate) fn first_word(&self, key: Option<Key>, now: Instant) -> u64 {
-        self.word(key, 0, self.nanos(now))
+    pub(crate) fn first_word(&self, key: Option<Key>, at: GcraAt<'_>) -> u64 {
+        self.word(key, 0, at.nanos())
     }
 
     /// Makes of the word of the first quota what `change` says, as [`Words::update`] does.
@@ -184,10 +184,10 @@ impl<W: Words> TokenBucket<W> {
     pub(crate) fn update_first(
         &self,
         key: Option<Key>,
-        now: Instant,
+        at: GcraAt<'_>,
         change: impl FnMut(u64) -> Option<u64>,
     ) -> Result<u64, Unchanged> {
-        self.update(key, 0, self.nanos(now), change)
+        self.update(key, 0, at.nanos(), change)
     }
 }
 

@@ -1,7 +1,9 @@
+use std::array;
 use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use smallvec::SmallVec;
 use watertight_core::{Key, QuotaStatus};
 
 use super::legacy::{LegacyReset, write_legacy};
@@ -28,21 +30,26 @@ impl Wording {
     /// Writes how a rate limit stands, after draft-ietf-httpapi-ratelimit-headers-11. Each limit
     /// that a request came through adds a line, which makes a list of them.
     pub(crate) fn write(self, headers: &mut HeaderMap, quota: &QuotaStatus) {
-        let name = self.name(quota);
         // A name that is no string of structured fields, which are of printable ASCII, is not said.
-        if let Some(name) = string(&name) {
+        if let Some(name) = self.start(quota) {
             let (limit, window) = (integer(quota.limit), seconds(quota.window).max(1));
             let (remaining, reset) = (integer(quota.remaining), seconds(quota.reset));
-            let policy = format!("{name};q={limit};w={window}");
-            append(headers, RATE_LIMIT_POLICY, policy);
-            append(
-                headers,
-                RATE_LIMIT,
-                format!("{name};r={remaining};t={reset}"),
-            );
+            let policy = name.clone().number(";q=", limit).number(";w=", window);
+            policy.append_to(headers, RATE_LIMIT_POLICY);
+            let state = name.number(";r=", remaining).number(";t=", reset);
+            state.append_to(headers, RATE_LIMIT);
         }
         if let Some(reset) = self.legacy {
             write_legacy(headers, quota, reset);
+        }
+    }
+
+    /// Starts a member of a list with the name of the policy.
+    fn start(self, quota: &QuotaStatus) -> Option<Line> {
+        if self.names {
+            Line::string(quota.policy.as_str().as_bytes())
+        } else {
+            Line::string(&hash(quota))
         }
     }
 
@@ -65,21 +72,54 @@ impl Wording {
         if self.names {
             return quota.policy.as_str().into();
         }
-        let hash = Key::of(quota.policy.as_str()).as_u128() as u32;
-        format!("{hash:08x}").into()
+        let digits = hash(quota).map(char::from);
+        Cow::Owned(digits.iter().collect())
     }
 }
 
-fn append(headers: &mut HeaderMap, name: HeaderName, value: String) {
-    if let Ok(value) = HeaderValue::try_from(value) {
-        headers.append(name, value);
-    }
+/// Returns what stands for the name of a policy that is not told.
+fn hash(quota: &QuotaStatus) -> [u8; 8] {
+    let hash = Key::of(quota.policy.as_str()).as_u128() as u32;
+    array::from_fn(|place| {
+        let digit = hash >> (28 - 4 * place) & 0xf;
+        b"0123456789abcdef"[digit as usize]
+    })
 }
 
-/// Returns `name` as a string of RFC 9651.
-fn string(name: &str) -> Option<String> {
-    let is_printable = name.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    is_printable.then(|| format!("\"{}\"", name.replace('\\', r"\\").replace('"', "\\\"")))
+/// A line of a header that is being written. Only what is longer than most is ever on the heap
+/// before it is whole.
+#[derive(Clone)]
+struct Line(SmallVec<[u8; 64]>);
+
+impl Line {
+    /// Starts it with a string of RFC 9651, if `text` can be one.
+    fn string(text: &[u8]) -> Option<Self> {
+        let mut line = Self(SmallVec::new());
+        line.0.push(b'"');
+        for &byte in text {
+            match byte {
+                b'"' | b'\\' => line.0.extend_from_slice(&[b'\\', byte]),
+                b' '..=b'~' => line.0.push(byte),
+                _ => return None,
+            }
+        }
+        line.0.push(b'"');
+        Some(line)
+    }
+
+    /// Adds a parameter that is a number.
+    fn number(mut self, key: &str, n: u64) -> Self {
+        self.0.extend_from_slice(key.as_bytes());
+        let mut digits = itoa::Buffer::new();
+        self.0.extend_from_slice(digits.format(n).as_bytes());
+        self
+    }
+
+    fn append_to(self, headers: &mut HeaderMap, name: HeaderName) {
+        if let Ok(value) = HeaderValue::from_bytes(&self.0) {
+            headers.append(name, value);
+        }
+    }
 }
 
 /// Returns `n`, or the largest integer of RFC 9651, which has 15 digits.
@@ -171,6 +211,16 @@ mod tests {
         let [_, limits] = written(&[quota(r#"a "b" \c"#), quota("früh")]);
 
         assert_eq!(limits, [r#""a \"b\" \\c";r=50;t=30"#]);
+    }
+
+    #[test]
+    fn a_name_may_be_longer_than_most() {
+        let name = "payments".repeat(20);
+
+        let [policies, limits] = written(&[quota(&name)]);
+
+        assert_eq!(policies, [format!(r#""{name}";q=100;w=60"#)]);
+        assert_eq!(limits, [format!(r#""{name}";r=50;t=30"#)]);
     }
 
     #[test]

@@ -29,7 +29,7 @@ fn check(model: impl Fn(Arc<Turns<Direct>>, Instant) + Send + Sync + 'static) {
 
 fn book(turns: &Turns<Direct>, now: Instant) -> Turn {
     let (turn, _) = turns
-        .book(None, 1, now, Duration::MAX)
+        .book(None, 1, now, || Duration::MAX)
         .expect("a free turn");
     turn
 }

@@ -1,3 +1,4 @@
+use std::cell::LazyCell;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -63,7 +64,7 @@ impl<W: Words> Turns<W> {
     }
 
     /// Books a turn for a call of `cost` that waits no longer than `patience`, which is until its
-    /// deadline.
+    /// deadline. It is asked for only if the call has to wait.
     ///
     /// # Errors
     ///
@@ -74,23 +75,29 @@ impl<W: Words> Turns<W> {
         key: Option<Key>,
         cost: u64,
         now: Instant,
-        patience: Duration,
-    ) -> Result<(Turn, Status), Decision> {
+        patience: impl FnOnce() -> Duration,
+    ) -> Result<Turn, Decision> {
         let at = self.bucket.first_at(now);
-        let patience = patience.min(self.max_wait);
         if cost == 0 {
-            let (word, wait) = (self.bucket.first_word(key, now), Duration::ZERO);
-            return Ok((Turn { wait, cost, word }, at.status(word, 0)));
+            let (word, wait) = (self.bucket.first_word(key, at), Duration::ZERO);
+            return Ok(Turn { wait, cost, word });
         }
+        let patience = LazyCell::new(|| patience().min(self.max_wait));
         let mut wait = Duration::ZERO;
-        let booked = self.bucket.update_first(key, now, |word| {
+        let booked = self.bucket.update_first(key, at, |word| {
             wait = self.wait(at, word);
-            at.take(word, cost).filter(|_| wait <= patience)
+            at.take(word, cost)
+                .filter(|_| wait.is_zero() || wait <= *patience)
         });
         match booked {
-            Ok(word) => Ok((Turn { wait, cost, word }, at.status(word, 0))),
-            Err(unchanged) => Err(self.refused(at, unchanged, cost, patience)),
+            Ok(word) => Ok(Turn { wait, cost, word }),
+            Err(unchanged) => Err(self.refused(at, unchanged, cost, *patience)),
         }
+    }
+
+    /// Says how the bucket stands right after a turn was booked.
+    pub(crate) fn status(&self, turn: &Turn, now: Instant) -> Status {
+        self.bucket.first_at(now).status(turn.word, 0)
     }
 
     /// Gives a turn back whose call has gone away before it began, if no later turn depends on it,
@@ -100,7 +107,7 @@ impl<W: Words> Turns<W> {
     /// have this one would be to let them overtake.
     pub(crate) fn give_turn_back(&self, key: Option<Key>, turn: &Turn, now: Instant) -> bool {
         let at = self.bucket.first_at(now);
-        let given_back = self.bucket.update_first(key, now, |word| {
+        let given_back = self.bucket.update_first(key, at, |word| {
             let is_last = word == turn.word && turn.cost > 0;
             is_last.then(|| at.give_back(word, turn.cost)).flatten()
         });
@@ -163,8 +170,8 @@ impl Turns<Tables> {
 /// What is taken here begins at once, or not at all.
 impl<W: Words> Meter for Turns<W> {
     fn take(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
-        match self.book(key, cost, now, Duration::ZERO) {
-            Ok((_, status)) => Decision::admitted(status),
+        match self.book(key, cost, now, || Duration::ZERO) {
+            Ok(turn) => Decision::admitted(self.status(&turn, now)),
             Err(decision) => decision,
         }
     }
@@ -172,7 +179,7 @@ impl<W: Words> Meter for Turns<W> {
     fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
         let at = self.bucket.first_at(now);
         let mut taken = 0;
-        let updated = self.bucket.update_first(key, now, |word| {
+        let updated = self.bucket.update_first(key, at, |word| {
             if most == 0 || !self.wait(at, word).is_zero() {
                 return None;
             }
@@ -192,7 +199,7 @@ impl<W: Words> Meter for Turns<W> {
     /// Says what would become of a call that waits as long as it may.
     fn peek(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
         let at = self.bucket.first_at(now);
-        let word = self.bucket.first_word(key, now);
+        let word = self.bucket.first_word(key, at);
         self.decide(at, word, cost, self.max_wait)
     }
 
@@ -231,8 +238,7 @@ mod tests {
     }
 
     fn book(turns: &Turns<Direct>, now: Instant) -> Turn {
-        let (turn, _) = turns.book(None, 1, now, LONG).expect("a free turn");
-        turn
+        turns.book(None, 1, now, || LONG).expect("a free turn")
     }
 
     fn wait(turns: &Turns<Direct>, now: Instant) -> Duration {
@@ -247,7 +253,7 @@ mod tests {
             assert_eq!(wait(&turns, now), number * 100 * MS);
         }
 
-        let refused = turns.book(None, 1, now, LONG).unwrap_err();
+        let refused = turns.book(None, 1, now, || LONG).unwrap_err();
         assert_eq!(refused.retry_after, Some(100 * MS));
         assert_eq!(refused.status.remaining, 0);
         assert_eq!(wait(&turns, now + 100 * MS), 300 * MS);
@@ -262,7 +268,7 @@ mod tests {
         assert_eq!(wait(&turns, now), 1_000 * MS);
 
         for _ in 0..3 {
-            let refused = turns.book(None, 1, now, 1_500 * MS).unwrap_err();
+            let refused = turns.book(None, 1, now, || 1_500 * MS).unwrap_err();
             assert_eq!(refused.retry_after, Some(500 * MS));
         }
 
@@ -281,7 +287,7 @@ mod tests {
         book(&turns, now);
         book(&turns, now);
 
-        let refused = turns.book(None, 1, now, LONG).unwrap_err();
+        let refused = turns.book(None, 1, now, || LONG).unwrap_err();
 
         assert_eq!(refused.retry_after, Some(100 * MS));
         assert_eq!(turns.peek(None, 1, now), refused);
@@ -312,10 +318,10 @@ mod tests {
     #[test]
     fn a_dear_call_keeps_the_next_one_waiting_for_longer() {
         let (turns, now) = turns(Quota::per_second(10), 6, 0);
-        let dear = |cost| turns.book(None, cost, now, LONG);
+        let dear = |cost| turns.book(None, cost, now, || LONG);
 
-        assert_eq!(dear(4).unwrap().0.wait, Duration::ZERO);
-        assert_eq!(dear(3).unwrap().0.wait, 400 * MS);
+        assert_eq!(dear(4).unwrap().wait, Duration::ZERO);
+        assert_eq!(dear(3).unwrap().wait, 400 * MS);
         assert_eq!(dear(1).unwrap_err().retry_after, Some(100 * MS));
         assert_eq!(dear(7).unwrap_err().retry_after, Some(700 * MS));
         assert_eq!(dear(8).unwrap_err().retry_after, None);
@@ -349,7 +355,7 @@ mod tests {
         let (turns, now) = turns(Quota::per_second(10), 0, 0);
         book(&turns, now);
 
-        let (turn, _) = turns.book(None, 0, now, Duration::ZERO).unwrap();
+        let turn = turns.book(None, 0, now, || Duration::ZERO).unwrap();
 
         assert_eq!(turn.wait, Duration::ZERO);
         assert!(!turns.give_turn_back(None, &turn, now));
@@ -434,7 +440,7 @@ mod tests {
                 let due = waiting.iter().take_while(|(start, _)| *start <= now).count();
                 starts.extend(waiting.drain(..due).map(|(start, _)| start));
                 let patience = period * patience / tokens as u32;
-                if let Ok((turn, _)) = turns.book(None, 1, now, patience) {
+                if let Ok(turn) = turns.book(None, 1, now, || patience) {
                     prop_assert!(turn.wait <= patience);
                     waiting.push((now + turn.wait, turn));
                 }

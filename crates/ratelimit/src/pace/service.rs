@@ -48,7 +48,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let passed = match self.front.admit(&request, T::HEARD, true) {
+        let passed = match self.front.admit(&request, T::HEARD) {
             Ok(passed) => passed,
             Err(refusal) => return PacedFuture::refused(refusal),
         };

@@ -135,11 +135,21 @@ pub(super) struct WindowsAt<'a, T> {
 
 impl<T: Taken> WindowsAt<'_, T> {
     pub(super) fn take(&mut self, cost: u64) -> Decision {
-        if cost == 0 || self.room() < cost {
-            return self.decide(cost);
+        match self.pass(cost) {
+            Ok(()) => self.decide(0),
+            Err(refused) => refused,
         }
-        self.add(cost);
-        self.decide(0)
+    }
+
+    #[inline]
+    pub(super) fn pass(&mut self, cost: u64) -> Result<(), Decision> {
+        if self.room() < cost {
+            return Err(self.decide(cost));
+        }
+        if cost > 0 {
+            self.add(cost);
+        }
+        Ok(())
     }
 
     pub(super) fn take_up_to(&mut self, most: u64) -> (u64, Decision) {

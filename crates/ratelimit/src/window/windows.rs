@@ -180,6 +180,15 @@ impl<T: Taken> Meter for Windows<T> {
             .unwrap_or_else(|| self.no_room())
     }
 
+    #[inline]
+    fn pass(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<(), Decision> {
+        if cost == 0 {
+            return Ok(());
+        }
+        self.update(key, now, |windows| windows.pass(cost))
+            .unwrap_or_else(|| self.no_room().passed())
+    }
+
     fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {
         self.update(key, now, |windows| windows.take_up_to(most))
             .unwrap_or_else(|| (0, self.no_room()))
