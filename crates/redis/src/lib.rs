@@ -144,7 +144,7 @@ mod decisions;
 mod dial;
 mod error;
 #[cfg(test)]
-#[path = "../tests/harness/mod.rs"]
+#[path = "../tests/redis/harness.rs"]
 mod harness;
 mod link;
 mod log;
