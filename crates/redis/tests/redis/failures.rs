@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time;
 use watertight_breaker::{BreakerConfig, State};
 use watertight_metrics::Registry;
-use watertight_ratelimit::store::{Act, Rule};
+use watertight_ratelimit::store::{Act, Rule, Store};
 use watertight_ratelimit::{Quota, Quotas, SlidingWindow};
 use watertight_redis::{Error, RedisConfig, RedisStore};
 
@@ -226,6 +226,7 @@ async fn an_order_with_numbers_that_redis_cannot_count_is_refused_and_names_them
             panic!("{error:?}");
         };
         assert_eq!(error.field(), field);
+        assert_eq!(store.check(&rule), Err(error));
     }
     assert_eq!(store.breaker().state(), State::Closed);
 }

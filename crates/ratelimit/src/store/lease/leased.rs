@@ -2,14 +2,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use watertight_core::{Key, Keyed};
+use watertight_core::{ConfigError, Key, Keyed};
 
 use super::asking::{Call, LeasedAsking};
 use super::entry::{Lease, Step};
 use super::error::LeaseError;
 use super::permits::Permits;
 use crate::Quota;
-use crate::store::{Act, Order, Store};
+use crate::store::{Act, Order, Rule, Store};
 
 /// A store that is asked for several permits at a time, which are then spent without it.
 ///
@@ -80,7 +80,7 @@ impl<St: Store> Leased<St> {
         if !(1..=self.most.min(capacity)).contains(&cost) {
             return None;
         }
-        if matches!(order.rule, crate::store::Rule::LeakyBucket(..)) {
+        if matches!(order.rule, Rule::LeakyBucket(..)) {
             return None;
         }
         let now = Instant::now();
@@ -125,6 +125,10 @@ impl<St: Store> Store for Leased<St> {
             _ => None,
         };
         leased.unwrap_or_else(|| LeasedAsking::passes(self.store.ask(order)))
+    }
+
+    fn check(&self, rule: &Rule<'_>) -> Result<(), ConfigError> {
+        self.store.check(rule)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::sleep;
-use watertight_core::Key;
+use watertight_core::{ConfigError, Key};
 use watertight_metrics::Registry;
 use watertight_ratelimit::store::{Act, Answer, InStore, Order, Rule, Store};
 use watertight_ratelimit::{
@@ -48,6 +48,9 @@ pub(crate) enum Behaviour {
 }
 
 impl Fake {
+    /// It can keep no quota that is greater.
+    pub(crate) const MOST: u64 = 1_000_000;
+
     pub(crate) fn that(behaviour: Behaviour) -> Self {
         Self(Arc::new(Mutex::new(State {
             behaviour,
@@ -137,6 +140,14 @@ impl State {
 impl Store for Fake {
     type Error = io::Error;
     type Asking = Pin<Box<dyn Future<Output = io::Result<Answer>> + Send>>;
+
+    fn check(&self, rule: &Rule<'_>) -> Result<(), ConfigError> {
+        let mut quotas = rule.quotas().iter();
+        match quotas.find(|quota| quota.tokens() > Self::MOST) {
+            Some(quota) => Err(ConfigError::new("quota.tokens", quota.tokens(), "less")),
+            None => Ok(()),
+        }
+    }
 
     fn ask(&self, order: &Order<'_>) -> Self::Asking {
         let mut state = self.state();
