@@ -26,8 +26,8 @@ use crate::store::{Act, Order, Rule, Store};
 /// - A process that gets less than it asks for does not ask again for as long as, at what it got, it
 ///   takes to get all of it, and no longer than half a window. Until then calls for which nothing is
 ///   left are refused here, and told so long.
-/// - One call at a time asks for a key. Others wait for its answer; if it goes away, one of them
-///   asks. A failure of the store is one of all that have waited for it.
+/// - One call at a time asks for a key. Others wait for its answer; if it goes away, or has none after
+///   a second, one of them asks. A failure of the store is one of all that have waited for it.
 /// - A penalty is taken out of what is held first. Looks do not see what is held.
 ///
 /// A leaky bucket has turns, which cannot be held: it is asked for each call. So is a call that costs

@@ -76,7 +76,8 @@ impl Permits {
     pub(super) fn take_in(&mut self, wanted: u64, most: u64, answer: &Answer, now: Instant) {
         let since = self.asked_at.replace(now);
         let since = since.map(|at| now.saturating_duration_since(at));
-        self.left += answer.taken;
+        // Two may have asked, the one whom nobody waits for any more and another.
+        self.left = (self.left + answer.taken).min(most);
         self.spent = 0;
         self.taken_at = now;
         self.status = answer.decision.status;

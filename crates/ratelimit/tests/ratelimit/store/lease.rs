@@ -166,6 +166,34 @@ async fn if_the_call_goes_away_that_asks_another_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_asks_and_is_not_polled_holds_up_the_others_for_a_second_and_no_longer() {
+    let store = Fake::that(AnswersAfter(MS));
+    let mut api = leased(&store, Quota::per_hour(100), 8).build().layer(Echo);
+    let mut left_alone = spawn(api.call("get"));
+    assert_pending!(left_alone.poll());
+
+    advance(SECOND - MS).await;
+    let mut follows = spawn(api.call("get"));
+    assert_pending!(follows.poll());
+    assert_eq!(store.acts(), up_to(&[1]));
+    advance(MS).await;
+    let mut leads = spawn(api.call("get"));
+    assert_pending!(leads.poll());
+    assert_eq!(store.acts(), up_to(&[1]));
+    assert_ready_ok!(left_alone.poll());
+    // The lead is another's now, for whom this one waits.
+    let mut waits = spawn(api.call("get"));
+    assert_pending!(waits.poll());
+    assert!(store.acts().is_empty());
+    advance(MS).await;
+    assert_ready_ok!(leads.poll());
+
+    assert!(waits.is_woken());
+    assert_pending!(waits.poll());
+    assert_eq!(store.acts(), up_to(&[4]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_panics_leaves_nobody_waiting() {
     let store = Fake::that(AnswersAfter(MS));
     let mut api = leased(&store, Quota::per_hour(100), 8).build().layer(Echo);
