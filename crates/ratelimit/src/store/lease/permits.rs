@@ -224,6 +224,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn two_grants_are_no_more_than_the_most_that_is_held() {
+        let now = Instant::now();
+        let mut permits = Permits::new(now);
+
+        permits.take_in(8, 8, &granted(8), now);
+        permits.take_in(8, 8, &granted(8), now);
+
+        assert_eq!(permits.left(), 8);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_clock_that_steps_back_changes_nothing() {
         let now = Instant::now() + SECOND;
         let mut permits = Permits::new(now);

@@ -43,6 +43,7 @@ pub(crate) enum Behaviour {
     AnswersAfter(Duration),
     NeverAnswers,
     Errs,
+    ErrsAfter(Duration),
     PanicsWhenAsked,
     PanicsWhenPolled,
 }
@@ -167,6 +168,10 @@ impl Store for Fake {
                 Behaviour::AnswersAfter(time) => sleep(time).await,
                 Behaviour::NeverAnswers => pending().await,
                 Behaviour::Errs => return Err(io::Error::other("the store is full")),
+                Behaviour::ErrsAfter(time) => {
+                    sleep(time).await;
+                    return Err(io::Error::other("the store is full"));
+                }
                 Behaviour::PanicsWhenPolled => panic!("in the store"),
                 Behaviour::AnswersAtOnce | Behaviour::PanicsWhenAsked => {}
             }
