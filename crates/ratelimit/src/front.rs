@@ -183,11 +183,10 @@ impl<C: Clone, N: Clone, K, D, P: Penalty, T: Clone> Front<Rules<C, N, K, D, P, 
 
 /// Returns how long a call can wait: until its deadline.
 fn patience(now: Instant) -> Duration {
-    patience_at(|| now)
+    deadline().map_or(Duration::MAX, |at| at.saturating_duration_since(now))
 }
 
-/// Returns how long a call can wait. The time is asked for only if it has a deadline.
-pub(crate) fn patience_at(now: impl FnOnce() -> Instant) -> Duration {
-    let deadline = Context::with(|context| context.and_then(|context| context.deadline));
-    deadline.map_or(Duration::MAX, |at| at.saturating_duration_since(now()))
+/// Returns when the call has to be over, if it has to be.
+pub(crate) fn deadline() -> Option<Instant> {
+    Context::with(|context| context.and_then(|context| context.deadline))
 }

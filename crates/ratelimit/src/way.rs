@@ -79,6 +79,12 @@ impl Core {
         rejection.with_quota(verdict.quota()).into()
     }
 
+    /// Counts a call whose deadline comes before the answer of the store, and makes the error of it.
+    #[cold]
+    pub(crate) fn refuse_at_deadline(&self) -> BoxError {
+        self.rejection(Reason::DeadlineExceeded).into()
+    }
+
     /// Counts a call for which there is no key, and makes the error of it.
     #[cold]
     pub(crate) fn refuse_without_key(&self) -> BoxError {

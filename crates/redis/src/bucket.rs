@@ -143,6 +143,8 @@ impl Buckets {
         let pace = Pace { patience, ..pace };
         let decision = bucket.decide_on_turn(owed, cost, pace);
         let wait = match act {
+            // What costs nothing comes before no one.
+            Act::Take(0) => Duration::ZERO,
             Act::Take(cost) if admitted => {
                 let before = owed.parts.saturating_sub(bucket.rate.parts(cost));
                 bucket.until_turn(

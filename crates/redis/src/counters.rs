@@ -76,8 +76,11 @@ impl Counters {
         let mut strictest: Option<Decision> = None;
         for (quota, window) in self.all.iter().enumerate() {
             let mut counts = Vec::new();
+            let mut sum = 0_u64;
             for _ in 0..numbers.next()? {
-                counts.push((numbers.next()?, numbers.next()?));
+                let (index, count) = (numbers.next()?, numbers.next()?);
+                sum = sum.checked_add(count)?;
+                counts.push((index, count));
             }
             let mut decision = window.decide(&Taken { at, ahead, counts }, cost, self.buckets);
             decision.status.quota = quota;

@@ -53,7 +53,7 @@
 //! An order is not tried again where that could take something twice; only the client of a cluster
 //! does so when a connection breaks, and errs to the safe side. After five failures in a row, or
 //! when half of the calls take longer than 40 ms, a breaker opens, and for a second and then ever
-//! longer, up to 10 s, nothing is asked but by single probes; a caller then waits for nothing. Nobody
+//! longer, up to 10 s, nothing is asked but by a few probes; a caller then waits for nothing. Nobody
 //! has to do anything for the store to be used again. In a cluster a row of failures does not count,
 //! since those of one node are no reason to ask no other. The breaker stands in the registry under the
 //! name of the store, and [`RedisStore::breaker`] is its handle.
@@ -81,7 +81,8 @@
 //! | sliding window, exact | a hash: a log of what was taken | 40 to 90 bytes for each take of the period |
 //!
 //! A key expires when nothing depends on it any more: when the bucket is whole, or the window empty.
-//! Only calls that take something write.
+//! Only calls that take something write, but for those that come upon a log of which something has
+//! left the period.
 //!
 //! # Cost
 //!
@@ -93,9 +94,9 @@
 //!
 //! The scripts reckon in whole numbers of microseconds and of parts of a token, without rounding, and
 //! decide as the machines of one process do, of which a test makes sure. Redis counts in doubles, so
-//! a few quotas are refused with [`Error::Impossible`] that fit in the memory of a process: a burst
-//! and debt of 2^52 tokens together, a period of more than 71 years, an exact window of more than
-//! 10,000 tokens. A window whose buckets are not of whole microseconds is longer by less than a
+//! a few quotas are refused when a layer is made that fit in the memory of a process: a burst and
+//! debt of 2^52 tokens together, a period of more than 71 years, an exact window of more than 10,000
+//! tokens. A window whose buckets are not of whole microseconds is longer by less than a
 //! microsecond for each.
 //!
 //! # Time
@@ -144,7 +145,7 @@ mod decisions;
 mod dial;
 mod error;
 #[cfg(test)]
-#[path = "../tests/harness/mod.rs"]
+#[path = "../tests/redis/harness.rs"]
 mod harness;
 mod link;
 mod log;

@@ -1,3 +1,6 @@
+use std::fmt;
+use std::time::Duration;
+
 use watertight_core::ConfigError;
 use watertight_ratelimit::SlidingWindow;
 use watertight_ratelimit::store::{Act, Answer, Order, Rule};
@@ -35,8 +38,7 @@ impl Question {
     /// If the order has numbers that a script cannot reckon with, or is of a kind that is not known
     /// here.
     pub(crate) fn new(prefix: &str, order: &Order<'_>) -> Result<Self, Error> {
-        units::validate(order.rule.quotas())?;
-        let (kind, way) = way(order)?;
+        let (kind, way) = way(order.rule, order.patience)?;
         let arguments = match &way {
             Way::Buckets(buckets) => buckets.arguments(order.act),
             Way::Counters(counters) => counters.arguments(order.act),
@@ -75,14 +77,24 @@ impl Question {
     }
 }
 
-/// Returns how an order is counted, and what that is called: what is counted in another way is kept
-/// under another name.
-fn way(order: &Order<'_>) -> Result<(String, Way), Error> {
-    let quotas = order.rule.quotas();
-    Ok(match order.rule {
+/// Checks whether scripts can reckon so.
+///
+/// # Errors
+///
+/// If a number is too large for them, or the rule is not known here.
+pub(crate) fn check(rule: Rule<'_>) -> Result<(), ConfigError> {
+    way(rule, Duration::MAX).map(drop)
+}
+
+/// Returns how it is counted by a rule, and what that is called: what is counted in another way is
+/// kept under another name.
+fn way(rule: Rule<'_>, patience: Duration) -> Result<(String, Way), ConfigError> {
+    let quotas = rule.quotas();
+    units::validate(quotas)?;
+    Ok(match rule {
         Rule::TokenBucket(_) => ("token".into(), Way::Buckets(Buckets::new(quotas))),
         Rule::LeakyBucket(quota, leaky) => {
-            let bucket = Buckets::leaky(quota, &leaky, order.patience)?;
+            let bucket = Buckets::leaky(quota, &leaky, patience)?;
             ("leaky".into(), Way::Buckets(bucket))
         }
         Rule::SlidingWindow(_, SlidingWindow::Approximate) => {
@@ -95,12 +107,12 @@ fn way(order: &Order<'_>) -> Result<(String, Way), Error> {
         Rule::SlidingWindow(_, SlidingWindow::Exact) => {
             ("log".into(), Way::Logs(Logs::new(quotas)?))
         }
-        _ => return Err(unknown("rule", order.rule)),
+        _ => return Err(unknown("rule", rule)),
     })
 }
 
-fn unknown(field: &'static str, value: impl std::fmt::Debug) -> Error {
-    Error::Impossible(ConfigError::new(field, value, "one that this store knows"))
+fn unknown(field: &'static str, value: impl fmt::Debug) -> ConfigError {
+    ConfigError::new(field, value, "one that this store knows")
 }
 
 /// Names the key that an order is about. What was hashed cannot be read back from it, and the braces

@@ -61,10 +61,15 @@ impl Scripts {
     ) -> Result<Answer, Error> {
         let mut question = question(rule, act, patience);
         question.arguments.push((START + micros).to_string());
+        let returned = self.returned(&question)?;
+        question.answer(&returned)
+    }
+
+    /// Returns what the script returns, whose last argument is the time.
+    fn returned(&mut self, question: &Question) -> Result<Vec<i64>, Error> {
         let script = question.script().by_given_clock();
         let command = script.by_text(&question.key, &question.arguments);
-        let returned: Vec<i64> = command.query(&mut self.connection)?;
-        question.answer(&returned)
+        Ok(command.query(&mut self.connection)?)
     }
 
     /// Puts a value of somebody else's in the place of ours.
@@ -174,6 +179,30 @@ fn who_would_wait_too_long_is_refused_and_takes_nothing() {
 }
 
 #[test]
+fn a_call_that_costs_nothing_waits_for_no_turn() {
+    let server = RedisServer::start();
+    let mut turns = Turns::new(&server, Quota::per_second(1), 1, 0);
+    turns.book(0);
+    turns.book(0);
+
+    for patience in [Duration::MAX, Duration::ZERO] {
+        let answer = turns.ask(Act::Take(0), patience, 0);
+        assert_eq!((answer.taken, answer.wait), (0, Duration::ZERO));
+        assert!(answer.decision.admitted);
+    }
+}
+
+#[test]
+fn what_is_taken_as_far_as_it_goes_begins_at_once() {
+    let server = RedisServer::start();
+    let mut turns = Turns::new(&server, Quota::per_second(1), 3, 0);
+    turns.book(0);
+
+    assert_eq!(turns.ask(Act::TakeUpTo(2), Duration::MAX, 0).taken, 0);
+    assert_eq!(turns.ask(Act::TakeUpTo(2), Duration::MAX, SECOND).taken, 2);
+}
+
+#[test]
 fn the_last_turn_can_be_left_and_then_the_one_before_it() {
     let server = RedisServer::start();
     let mut turns = Turns::new(&server, Quota::per_second(10), 5, 0);
@@ -235,6 +264,13 @@ fn a_quota_that_changes_keeps_what_was_taken() {
     let look = scripts.ask(Rule::TokenBucket(&after), Act::Peek(0), Duration::ZERO, 0);
 
     assert_eq!(look.decision.status.remaining, 10);
+
+    let least = Quotas::from(Quota::per_hour(4).debt(2));
+    let look = scripts.ask(Rule::TokenBucket(&least), Act::Peek(0), Duration::ZERO, 0);
+
+    // As much as the burst and the debt are, and not all of the sixty.
+    let reset = look.decision.status.reset;
+    assert_eq!(reset, Duration::from_secs(6 * 900));
 }
 
 #[test]
@@ -340,8 +376,17 @@ fn no_number_is_rounded_however_large() {
             for (after, most) in steps {
                 now += after;
                 let rule = Rule::TokenBucket(&quotas);
-                let answer = scripts.ask(rule, Act::TakeUpTo(most), Duration::ZERO, now);
-                prop_assert_eq!(answer.taken, exact.take_up_to(&quota, most, now));
+                let mut question = question(rule, Act::TakeUpTo(most), Duration::ZERO);
+                question.arguments.push((START + now).to_string());
+                let returned = scripts.returned(&question);
+                let returned = returned.expect("an answer").into_iter();
+                let returned: Vec<_> = returned.map(|number| number as u128).collect();
+                let &[_, taken, _, _, owed, parts] = &returned[..] else {
+                    panic!("{returned:?}");
+                };
+                let here = exact.take_up_to(&quota, most, now);
+                prop_assert_eq!(taken, u128::from(here));
+                prop_assert_eq!(owed * u128::from(period) + parts, exact.owed);
             }
             Ok(())
         },

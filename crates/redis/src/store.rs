@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 use watertight_breaker::{Breaker, BreakerHandle, BreakerLayer};
-use watertight_core::{BoxError, Name, Rejection};
-use watertight_ratelimit::store::{Answer, Order, Store};
+use watertight_core::{BoxError, ConfigError, Name, Rejection};
+use watertight_ratelimit::store::{Answer, Order, Rule, Store};
 
 use crate::path::{Path, PathFailures};
-use crate::question::Question;
+use crate::question::{self, Question};
 use crate::{Error, RedisStoreBuilder};
 
 /// Keeps the quotas of many processes in Redis or Valkey.
@@ -74,6 +74,10 @@ impl Store for RedisStore {
             Ok(question) => Asking(Box::pin(answer(self.path.clone(), Arc::new(question)))),
             Err(error) => Asking(Box::pin(std::future::ready(Err(error)))),
         }
+    }
+
+    fn check(&self, rule: &Rule<'_>) -> Result<(), ConfigError> {
+        question::check(*rule)
     }
 }
 

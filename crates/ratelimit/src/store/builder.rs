@@ -46,7 +46,8 @@ impl<A: Algorithm, R, St: Store> RateLimitBuilder<A, R, InStore<St>> {
     ///
     /// # Panics
     ///
-    /// If a setting is out of its range. The message names the field, the value and the range.
+    /// If a setting is out of its range, or the store cannot keep such a quota. The message names the
+    /// field, the value and the range.
     pub fn build(self) -> RateLimitLayer<A, R, InStore<St>> {
         match self.try_build() {
             Ok(layer) => layer,
@@ -58,12 +59,13 @@ impl<A: Algorithm, R, St: Store> RateLimitBuilder<A, R, InStore<St>> {
     ///
     /// # Errors
     ///
-    /// If a setting is out of its range.
+    /// If a setting is out of its range, or the store cannot keep such a quota.
     pub fn try_build(self) -> Result<RateLimitLayer<A, R, InStore<St>>, ConfigError> {
         self.config.validate()?;
         let registry = self.registry.unwrap_or_else(|| Registry::global().clone());
         let keeper = Keeper::new(self.place.0.clone());
         let config = self.config.into_any();
+        keeper.check(&config)?;
         let shared = Shared::new(A::KIND, self.name, config, Some(keeper), &registry);
         Ok(RateLimitLayer::with(shared, self.rules, self.place))
     }

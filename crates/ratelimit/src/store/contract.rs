@@ -1,6 +1,8 @@
 use std::error::Error;
 
-use super::{Answer, Order};
+use watertight_core::ConfigError;
+
+use super::{Answer, Order, Rule};
 
 /// Keeps quotas in one place for many processes.
 ///
@@ -30,4 +32,16 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// This is called where calls are made: it must not block. What takes time is for the future to
     /// do.
     fn ask(&self, order: &Order<'_>) -> Self::Asking;
+
+    /// Checks whether it can keep quotas that are counted so. A layer asks this when it is made and
+    /// when it is reconfigured, so that no call comes upon a limit that cannot be. Default: it can
+    /// keep all that are valid.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that it cannot serve, with its value and what is allowed.
+    fn check(&self, rule: &Rule<'_>) -> Result<(), ConfigError> {
+        let _ = rule;
+        Ok(())
+    }
 }

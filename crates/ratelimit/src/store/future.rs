@@ -67,7 +67,7 @@ impl<S, A, C, N, P, T, Req, E> Future for StoredFuture<S, A, C, N, P, T, Req>
 where
     S: Service<Req>,
     S::Error: Into<BoxError>,
-    A: Future<Output = Result<Answer, E>> + Unpin,
+    A: Future<Output = Result<Answer, E>> + Send + Unpin + 'static,
     E: Error + Send + Sync + 'static,
     C: Classify<S::Response> + Clone,
     N: Finish<S::Response, C> + Clone,

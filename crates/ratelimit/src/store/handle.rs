@@ -150,10 +150,14 @@ impl<A: Algorithm> StoredHandle<A> {
     ///
     /// # Errors
     ///
-    /// If `config` is invalid. Then the old one stays in force.
+    /// If `config` is invalid, or the store cannot keep such a quota. Then the old one stays in force.
     pub fn reconfigure(&self, config: RateLimitConfig<A>) -> Result<(), ConfigError> {
         config.validate()?;
-        self.shared.reconfigure(config.into_any());
+        let config = config.into_any();
+        if let Some(keeper) = &self.shared.core.keeper {
+            keeper.check(&config)?;
+        }
+        self.shared.reconfigure(config);
         Ok(())
     }
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout};
-use watertight_core::BoxError;
+use watertight_core::{BoxError, ConfigError};
 
-use super::{Act, Answer, OnStoreFailure, Order, Store, StoreError};
+use super::{Act, Answer, OnStoreFailure, Order, Rule, Share, Store, StoreError};
+use crate::config::AnyConfig;
 use crate::counts::Count;
 use crate::limits::Ask;
+use crate::machine::Plant;
 use crate::way::Core;
 
 /// The store of a layer, for what no call waits for. Calls know it by its type.
@@ -24,12 +26,18 @@ type Asking = Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send>>;
 
 trait AnyStore: Send + Sync {
     fn ask(&self, order: &Order<'_>) -> Asking;
+
+    fn check(&self, rule: &Rule<'_>) -> Result<(), ConfigError>;
 }
 
 impl<St: Store> AnyStore for St {
     fn ask(&self, order: &Order<'_>) -> Asking {
         let asking = Store::ask(self, order);
         Box::pin(async { asking.await.map_err(Into::into) })
+    }
+
+    fn check(&self, rule: &Rule<'_>) -> Result<(), ConfigError> {
+        Store::check(self, rule)
     }
 }
 
@@ -43,6 +51,13 @@ impl Keeper {
             store: Box::new(store),
             behind: AtomicUsize::new(0),
         }
+    }
+
+    /// Checks whether the store can keep the quotas of a config.
+    pub(crate) fn check(&self, config: &AnyConfig) -> Result<(), ConfigError> {
+        let plant = Plant::new(config, Share::ALL);
+        let mut all = [&config.quotas].into_iter().chain(config.plans.values());
+        all.try_for_each(|quotas| self.store.check(&plant.rule(quotas)))
     }
 }
 

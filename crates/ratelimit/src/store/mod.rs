@@ -50,6 +50,14 @@
 //! waits for it leaves that to the next one, and takes a clone along, as one does that waits for its
 //! turn.
 //!
+//! # Deadlines
+//!
+//! A call waits for the store no longer than until its
+//! [deadline](watertight_core::Context::deadline), and is then refused with
+//! [`Reason::DeadlineExceeded`](watertight_core::Reason::DeadlineExceeded). What the store takes for
+//! it after all is given back by a task as below. So is a turn that begins after the deadline by the
+//! time that it is known here.
+//!
 //! # Cancellation
 //!
 //! A call that is dropped before the store has answered leaves what that may have taken: to give back
@@ -81,6 +89,7 @@ mod keeper;
 mod lease;
 mod order;
 mod place;
+mod question;
 mod service;
 mod setting;
 mod share;

@@ -8,11 +8,12 @@ use tower_service::Service;
 use watertight_core::{BoxError, Classify, Finish, KeyBy, Mode, Note, QuotaStatus, Reason};
 
 use super::future::StoredFuture;
-use super::inquiry::{Inquiry, Question, count_in_shadow};
+use super::inquiry::Inquiry;
+use super::question::{Question, answered, count_in_shadow};
 use super::waiting::Waiting;
 use super::{Act, Answer, Store, StoreError};
 use crate::call::RateLimitCall;
-use crate::front::{Front, patience_at};
+use crate::front::{Front, deadline};
 use crate::{Demand, Penalty, Rules};
 
 /// Bounds how much comes to an inner service in a time, by quotas that a store keeps.
@@ -69,11 +70,7 @@ impl<S, St: Store, C, N, K, D, P: Clone, T> Stored<S, St, Rules<C, N, K, D, P, T
             }
             return Err(core.refuse(&verdict));
         }
-        let question = Question {
-            ask,
-            patience: patience_at(Instant::now),
-            has_total: of_total.is_some(),
-        };
+        let question = Question::new(ask, deadline(), of_total.is_some());
         // It gives back what was taken of the total if the store panics.
         let inquiry = Inquiry::new(front.watched(ask), question);
         let order = limits.order(ask, Act::Take(ask.cost), question.patience);
@@ -104,19 +101,9 @@ impl<S, St: Store, C, N, K, D, P: Clone, T> Stored<S, St, Rules<C, N, K, D, P, T
         let behind = Arc::clone(&core);
         core.behind(async move {
             let answer = timeout(time, Pin::new(&mut asking)).await;
-            count_in_shadow(&behind, &question.settle(&behind, of_store::<St>(answer)));
+            count_in_shadow(&behind, &question.settle(&behind, answered(answer)));
         });
         call
-    }
-}
-
-/// Returns what a store has said within its time.
-fn of_store<St: Store>(
-    answer: Result<Result<Answer, St::Error>, tokio::time::error::Elapsed>,
-) -> Result<Answer, StoreError> {
-    match answer {
-        Ok(answer) => answer.map_err(|error| StoreError::Failed(error.into())),
-        Err(_) => Err(StoreError::TimedOut),
     }
 }
 

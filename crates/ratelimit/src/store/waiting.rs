@@ -49,7 +49,7 @@ impl<S, A, C, N, P, T, Req> Waiting<S, A, C, N, P, T, Req> {
     ) -> Self {
         Self {
             asking: Some(asking),
-            timer: sleep(time),
+            timer: sleep(inquiry.question.time_of(time)),
             has_turn: false,
             inquiry,
             inner,
@@ -84,7 +84,7 @@ impl<S, A, C, N, P, T, Req, E> Waiting<S, A, C, N, P, T, Req>
 where
     S: Service<Req>,
     S::Error: Into<BoxError>,
-    A: Future<Output = Result<Answer, E>> + Unpin,
+    A: Future<Output = Result<Answer, E>> + Send + Unpin + 'static,
     E: Error + Send + Sync + 'static,
     C: Classify<S::Response> + Clone,
     N: Finish<S::Response, C> + Clone,
@@ -130,17 +130,20 @@ where
     /// Waits for the store.
     fn poll_answer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let mut this = self.project();
-        let Some(asking) = this.asking.as_mut() else {
+        let Some(mut asking) = this.asking.take() else {
             return Poll::Ready(Ok(()));
         };
-        let answer = match Pin::new(asking).poll(cx) {
+        let answer = match Pin::new(&mut asking).poll(cx) {
             Poll::Ready(answer) => answer.map_err(|error| StoreError::Failed(error.into())),
-            Poll::Pending => {
-                ready!(this.timer.as_mut().poll(cx));
-                Err(StoreError::TimedOut)
+            Poll::Pending if this.timer.as_mut().poll(cx).is_pending() => {
+                *this.asking = Some(asking);
+                return Poll::Pending;
             }
+            Poll::Pending if this.inquiry.question.is_overdue() => {
+                return Poll::Ready(Err(this.inquiry.refuse_at_deadline(asking)));
+            }
+            Poll::Pending => Err(StoreError::TimedOut),
         };
-        *this.asking = None;
         let (wait, quota) = this.inquiry.settle(answer)?;
         this.finish.say(quota);
         if !wait.is_zero() {

@@ -1,6 +1,7 @@
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::Entry;
@@ -9,6 +10,10 @@ use super::error::LeaseError;
 use super::permits::{Found, Permits};
 use crate::Quota;
 use crate::store::Answer;
+
+/// How long others wait for who asks. A store takes milliseconds: who has not heard of it by then is
+/// one whom nobody polls, and would have all calls of the key wait for him.
+const LEAD_LASTS: Duration = Duration::from_secs(1);
 
 /// The lease of one key.
 #[derive(Debug)]
@@ -19,8 +24,8 @@ struct State<E> {
     permits: Permits,
     /// How often the store has been asked.
     asked: u64,
-    /// Whether it is being asked.
-    is_asking: bool,
+    /// Since when it is being asked.
+    asking_since: Option<Instant>,
     /// Which time it has failed last, and why.
     failed: Option<(u64, LeaseError<E>)>,
     /// Who waits for the answer.
@@ -29,6 +34,12 @@ struct State<E> {
 }
 
 impl<E> State<E> {
+    /// Returns whether somebody asks, and is not just kept by a caller who has ceased to poll.
+    fn is_asking(&self, now: Instant) -> bool {
+        let since = self.asking_since;
+        since.is_some_and(|since| now.saturating_duration_since(since) < LEAD_LASTS)
+    }
+
     fn take_waker(&mut self, number: u64) -> Option<Waker> {
         let mut waiting = self.waiting.iter();
         let place = waiting.position(|(waiter, _)| *waiter == number)?;
@@ -51,7 +62,7 @@ impl<E> Lease<E> {
         Self(Mutex::new(State {
             permits: Permits::new(now),
             asked: 0,
-            is_asking: false,
+            asking_since: None,
             failed: None,
             waiting: Vec::new(),
             next_waiter: 0,
@@ -63,7 +74,7 @@ impl<E> Lease<E> {
         let mut state = self.state();
         match state.permits.spend(cost, quotas, now) {
             Found::Answer(answer) => Step::Answered(answer),
-            Found::TooFew(_) if state.is_asking => {
+            Found::TooFew(_) if state.is_asking(now) => {
                 state.next_waiter += 1;
                 Step::Follows(Follower {
                     lease: Arc::clone(self),
@@ -71,7 +82,7 @@ impl<E> Lease<E> {
                     asked: state.asked,
                 })
             }
-            Found::TooFew(wanted) => Step::Leads(self.lead(&mut state), wanted),
+            Found::TooFew(wanted) => Step::Leads(self.lead(&mut state, now), wanted),
         }
     }
 
@@ -88,11 +99,12 @@ impl<E> Lease<E> {
         }
     }
 
-    fn lead(self: &Arc<Self>, state: &mut State<E>) -> Lead<E> {
+    fn lead(self: &Arc<Self>, state: &mut State<E>, now: Instant) -> Lead<E> {
         state.asked += 1;
-        state.is_asking = true;
+        state.asking_since = Some(now);
         Lead {
             lease: Arc::clone(self),
+            number: state.asked,
             is_over: false,
         }
     }
@@ -120,10 +132,20 @@ impl<E> Entry for Lease<E> {
 #[derive(Debug)]
 pub(super) struct Lead<E> {
     lease: Arc<Lease<E>>,
+    /// Which time it asks.
+    number: u64,
     is_over: bool,
 }
 
 impl<E> Lead<E> {
+    /// Ends the asking, unless another has taken the lead, and returns who is to go on.
+    fn leave(&self, state: &mut State<E>) -> Vec<(u64, Waker)> {
+        if state.asked == self.number {
+            state.asking_since = None;
+        }
+        mem::take(&mut state.waiting)
+    }
+
     /// Takes in what the store has granted of so many, and returns what becomes of the call that
     /// asked.
     pub(super) fn end(
@@ -134,7 +156,6 @@ impl<E> Lead<E> {
     ) -> Result<Answer, LeaseError<E>> {
         let now = Instant::now();
         let mut state = self.lease.state();
-        state.is_asking = false;
         let answer = match answer {
             Ok(answer) => {
                 state.failed = None;
@@ -147,11 +168,11 @@ impl<E> Lead<E> {
             }
             Err(error) => {
                 let error = LeaseError::new(error);
-                state.failed = Some((state.asked, error.clone()));
+                state.failed = Some((self.number, error.clone()));
                 Err(error)
             }
         };
-        let waiting = mem::take(&mut state.waiting);
+        let waiting = self.leave(&mut state);
         drop(state);
         self.is_over = true;
         Lease::<E>::wake(waiting);
@@ -163,8 +184,7 @@ impl<E> Drop for Lead<E> {
     fn drop(&mut self) {
         if !self.is_over {
             let mut state = self.lease.state();
-            state.is_asking = false;
-            let waiting = mem::take(&mut state.waiting);
+            let waiting = self.leave(&mut state);
             drop(state);
             Lease::<E>::wake(waiting);
         }
@@ -195,9 +215,10 @@ impl<E> Follower<E> {
         {
             return Poll::Ready(Err(error.clone()));
         }
-        match state.permits.spend(cost, quotas, Instant::now()) {
+        let now = Instant::now();
+        match state.permits.spend(cost, quotas, now) {
             Found::Answer(answer) => Poll::Ready(Ok(Step::Answered(answer))),
-            Found::TooFew(_) if state.is_asking => {
+            Found::TooFew(_) if state.is_asking(now) => {
                 self.asked = state.asked;
                 let before = state.take_waker(self.number);
                 state.waiting.push((self.number, cx.waker().clone()));
@@ -206,7 +227,7 @@ impl<E> Follower<E> {
                 Poll::Pending
             }
             Found::TooFew(wanted) => {
-                let lead = self.lease.lead(&mut state);
+                let lead = self.lease.lead(&mut state, now);
                 Poll::Ready(Ok(Step::Leads(lead, wanted)))
             }
         }

@@ -2,14 +2,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use watertight_core::{Key, Keyed};
+use watertight_core::{ConfigError, Key, Keyed};
 
 use super::asking::{Call, LeasedAsking};
 use super::entry::{Lease, Step};
 use super::error::LeaseError;
 use super::permits::Permits;
 use crate::Quota;
-use crate::store::{Act, Order, Store};
+use crate::store::{Act, Order, Rule, Store};
 
 /// A store that is asked for several permits at a time, which are then spent without it.
 ///
@@ -26,8 +26,8 @@ use crate::store::{Act, Order, Store};
 /// - A process that gets less than it asks for does not ask again for as long as, at what it got, it
 ///   takes to get all of it, and no longer than half a window. Until then calls for which nothing is
 ///   left are refused here, and told so long.
-/// - One call at a time asks for a key. Others wait for its answer; if it goes away, one of them
-///   asks. A failure of the store is one of all that have waited for it.
+/// - One call at a time asks for a key. Others wait for its answer; if it goes away, or has none after
+///   a second, one of them asks. A failure of the store is one of all that have waited for it.
 /// - A penalty is taken out of what is held first. Looks do not see what is held.
 ///
 /// A leaky bucket has turns, which cannot be held: it is asked for each call. So is a call that costs
@@ -80,7 +80,7 @@ impl<St: Store> Leased<St> {
         if !(1..=self.most.min(capacity)).contains(&cost) {
             return None;
         }
-        if matches!(order.rule, crate::store::Rule::LeakyBucket(..)) {
+        if matches!(order.rule, Rule::LeakyBucket(..)) {
             return None;
         }
         let now = Instant::now();
@@ -125,6 +125,10 @@ impl<St: Store> Store for Leased<St> {
             _ => None,
         };
         leased.unwrap_or_else(|| LeasedAsking::passes(self.store.ask(order)))
+    }
+
+    fn check(&self, rule: &Rule<'_>) -> Result<(), ConfigError> {
+        self.store.check(rule)
     }
 }
 

@@ -76,7 +76,8 @@ impl Permits {
     pub(super) fn take_in(&mut self, wanted: u64, most: u64, answer: &Answer, now: Instant) {
         let since = self.asked_at.replace(now);
         let since = since.map(|at| now.saturating_duration_since(at));
-        self.left += answer.taken;
+        // Two may have asked, the one whom nobody waits for any more and another.
+        self.left = (self.left + answer.taken).min(most);
         self.spent = 0;
         self.taken_at = now;
         self.status = answer.decision.status;
@@ -220,6 +221,17 @@ mod tests {
 
         assert_eq!(permits.spend(1, &QUOTAS, later), Found::TooFew(5));
         assert_eq!(permits.left(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_grants_are_no_more_than_the_most_that_is_held() {
+        let now = Instant::now();
+        let mut permits = Permits::new(now);
+
+        permits.take_in(8, 8, &granted(8), now);
+        permits.take_in(8, 8, &granted(8), now);
+
+        assert_eq!(permits.left(), 8);
     }
 
     #[tokio::test(start_paused = true)]

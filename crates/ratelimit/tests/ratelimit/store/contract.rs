@@ -3,7 +3,8 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use watertight_contract::{Answer as Is, Contract, Request};
+use tokio::task::{JoinError, JoinHandle};
+use watertight_contract::{Answer as Is, Contract, Request, Rule};
 use watertight_core::{Key, Mode};
 use watertight_metrics::Registry;
 use watertight_ratelimit::store::{Answer, InStore, Order, Store};
@@ -94,5 +95,48 @@ fn a_limit_in_a_store_in_shadow_keeps_the_contract() {
 fn a_limit_in_a_store_that_is_off_keeps_the_contract() {
     Contract::new(|| builder(Counting::of(4)).mode(Mode::Off).build())
         .never_refuses("it does nothing")
+        .check();
+}
+
+/// Answers what another store does, but not at once.
+#[derive(Clone, Debug)]
+struct Later(Counting);
+
+impl Store for Later {
+    type Error = JoinError;
+    type Asking = JoinHandle<Answer>;
+
+    fn ask(&self, order: &Order<'_>) -> Self::Asking {
+        let asking = self.0.ask(order);
+        tokio::spawn(async move {
+            let Ok(answer) = asking.await;
+            answer
+        })
+    }
+}
+
+fn later(calls: u64) -> RateLimitBuilder<TokenBucket, Rules, InStore<Later>> {
+    TokenBucketLayer::builder("contract", Quota::per_second(1))
+        .registry(&Registry::new())
+        .store(Later(Counting::of(calls)))
+}
+
+#[test]
+fn a_limit_in_a_store_that_answers_later_keeps_the_contract() {
+    Contract::new(|| later(10_000).total(Quota::per_second(20_000)).build())
+        .refuses_after(10_000, Is::Response)
+        .except(Rule::AnswersAtOnce, "it waits for the store")
+        .except(Rule::NoSelfWake, "the store wakes it")
+        .except(Rule::NoSpinning, "the store is polled first")
+        .allocations(1)
+        .check();
+}
+
+#[test]
+fn a_limit_in_a_store_that_answers_later_keeps_the_contract_in_shadow() {
+    // The answer is a task, and so is what waits for it.
+    Contract::new(|| later(4).mode(Mode::Shadow).build())
+        .never_refuses("it only counts")
+        .allocations(2)
         .check();
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::sleep;
-use watertight_core::Key;
+use watertight_core::{ConfigError, Key};
 use watertight_metrics::Registry;
 use watertight_ratelimit::store::{Act, Answer, InStore, Order, Rule, Store};
 use watertight_ratelimit::{
@@ -43,11 +43,15 @@ pub(crate) enum Behaviour {
     AnswersAfter(Duration),
     NeverAnswers,
     Errs,
+    ErrsAfter(Duration),
     PanicsWhenAsked,
     PanicsWhenPolled,
 }
 
 impl Fake {
+    /// It can keep no quota that is greater.
+    pub(crate) const MOST: u64 = 1_000_000;
+
     pub(crate) fn that(behaviour: Behaviour) -> Self {
         Self(Arc::new(Mutex::new(State {
             behaviour,
@@ -138,6 +142,14 @@ impl Store for Fake {
     type Error = io::Error;
     type Asking = Pin<Box<dyn Future<Output = io::Result<Answer>> + Send>>;
 
+    fn check(&self, rule: &Rule<'_>) -> Result<(), ConfigError> {
+        let mut quotas = rule.quotas().iter();
+        match quotas.find(|quota| quota.tokens() > Self::MOST) {
+            Some(quota) => Err(ConfigError::new("quota.tokens", quota.tokens(), "less")),
+            None => Ok(()),
+        }
+    }
+
     fn ask(&self, order: &Order<'_>) -> Self::Asking {
         let mut state = self.state();
         state.asked.push(Asked {
@@ -156,6 +168,10 @@ impl Store for Fake {
                 Behaviour::AnswersAfter(time) => sleep(time).await,
                 Behaviour::NeverAnswers => pending().await,
                 Behaviour::Errs => return Err(io::Error::other("the store is full")),
+                Behaviour::ErrsAfter(time) => {
+                    sleep(time).await;
+                    return Err(io::Error::other("the store is full"));
+                }
                 Behaviour::PanicsWhenPolled => panic!("in the store"),
                 Behaviour::AnswersAtOnce | Behaviour::PanicsWhenAsked => {}
             }

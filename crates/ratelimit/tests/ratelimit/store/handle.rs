@@ -1,5 +1,5 @@
 use tower::Layer;
-use watertight_core::Key;
+use watertight_core::{ConfigError, Key};
 use watertight_metrics::Registry;
 use watertight_ratelimit::store::{Act, StoreError, StoredHandle};
 use watertight_ratelimit::{Quota, TokenBucket, TokenBucketConfig, TokenBucketHandle};
@@ -81,4 +81,24 @@ async fn other_quotas_hold_from_the_next_call_on() {
     let invalid = TokenBucketConfig::new(Quota::per_second(0));
     assert!(layer.handle().reconfigure(invalid).is_err());
     assert_eq!(answered(&mut api, "get", 9), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quota_that_the_store_cannot_keep_is_refused_before_any_call() {
+    let store = Fake::that(AnswersAtOnce);
+    let too_much = Quota::per_second(Fake::MOST + 1);
+    let field = |made: Result<(), ConfigError>| made.unwrap_err().field().to_owned();
+
+    assert_eq!(
+        field(bucket_in(&store, too_much).try_build().map(drop)),
+        "quota.tokens"
+    );
+    let plan = bucket_in(&store, Quota::per_second(1)).plan("pro", too_much);
+    assert_eq!(field(plan.lease(10).try_build().map(drop)), "quota.tokens");
+
+    let layer = bucket_in(&store, Quota::per_second(1)).build();
+    let changed = layer.handle().reconfigure(TokenBucketConfig::new(too_much));
+    assert_eq!(field(changed), "quota.tokens");
+    let mut api = layer.layer(Echo);
+    assert_eq!(answered(&mut api, "get", 9), 1);
 }

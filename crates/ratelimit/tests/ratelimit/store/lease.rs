@@ -14,7 +14,7 @@ use watertight_metrics::Registry;
 use watertight_ratelimit::store::{Act, InStore, LeaseError, Leased, Order, Rule, Store};
 use watertight_ratelimit::{LeakyBucketLayer, Quota, Quotas, RateLimitBuilder, Rules, TokenBucket};
 
-use super::fake::Behaviour::{AnswersAfter, AnswersAtOnce, Errs, PanicsWhenAsked};
+use super::fake::Behaviour::{AnswersAfter, AnswersAtOnce, Errs, ErrsAfter, PanicsWhenAsked};
 use super::fake::{Fake, bucket_in};
 use crate::stage::{Echo, MS, SECOND, answered, call, refusal};
 
@@ -166,6 +166,34 @@ async fn if_the_call_goes_away_that_asks_another_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_asks_and_is_not_polled_holds_up_the_others_for_a_second_and_no_longer() {
+    let store = Fake::that(AnswersAfter(MS));
+    let mut api = leased(&store, Quota::per_hour(100), 8).build().layer(Echo);
+    let mut left_alone = spawn(api.call("get"));
+    assert_pending!(left_alone.poll());
+
+    advance(SECOND - MS).await;
+    let mut follows = spawn(api.call("get"));
+    assert_pending!(follows.poll());
+    assert_eq!(store.acts(), up_to(&[1]));
+    advance(MS).await;
+    let mut leads = spawn(api.call("get"));
+    assert_pending!(leads.poll());
+    assert_eq!(store.acts(), up_to(&[1]));
+    assert_ready_ok!(left_alone.poll());
+    // The lead is another's now, for whom this one waits.
+    let mut waits = spawn(api.call("get"));
+    assert_pending!(waits.poll());
+    assert!(store.acts().is_empty());
+    advance(MS).await;
+    assert_ready_ok!(leads.poll());
+
+    assert!(waits.is_woken());
+    assert_pending!(waits.poll());
+    assert_eq!(store.acts(), up_to(&[4]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_panics_leaves_nobody_waiting() {
     let store = Fake::that(AnswersAfter(MS));
     let mut api = leased(&store, Quota::per_hour(100), 8).build().layer(Echo);
@@ -206,12 +234,48 @@ async fn a_failure_is_one_of_all_that_waited_for_it_and_of_nobody_after() {
     assert_ready_err!(unpolled.poll());
     assert_eq!(fake.acts().len(), 1);
 
-    fake.behave(AnswersAtOnce);
-    assert!(
-        assert_ready_ok!(spawn(take(&store, 1)).poll())
-            .decision
-            .admitted
-    );
+    fake.behave(AnswersAfter(MS));
+    let mut leads = spawn(take(&store, 1));
+    let mut follows = spawn(take(&store, 1));
+    assert_pending!(leads.poll());
+    assert_pending!(follows.poll());
+    advance(MS).await;
+    assert!(assert_ready_ok!(leads.poll()).decision.admitted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_one_of_those_too_who_waited_for_somebody_else_before() {
+    let fake = Fake::that(AnswersAfter(MS));
+    let store = Leased::new(fake.clone(), 8);
+    let mut goes_away = spawn(take(&store, 1));
+    let mut leads = spawn(take(&store, 1));
+    let mut follows = spawn(take(&store, 1));
+    assert_pending!(goes_away.poll());
+    assert_pending!(leads.poll());
+    assert_pending!(follows.poll());
+
+    drop(goes_away);
+    fake.behave(ErrsAfter(MS));
+    assert_pending!(leads.poll());
+    assert_pending!(follows.poll());
+    advance(MS).await;
+
+    assert_ready_err!(leads.poll());
+    assert_ready_err!(follows.poll());
+    assert_eq!(fake.acts(), up_to(&[1, 1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_costs_more_than_there_ever_is_is_not_told_to_come_back() {
+    let store = Fake::that(AnswersAtOnce);
+    let mut api = leased(&store, Quota::per_hour(100).burst(3), 8)
+        .cost(|_: &&str| 4)
+        .build()
+        .layer(Echo);
+
+    refusal(&mut api, "get");
+
+    assert_eq!(store.acts(), [Act::Take(4)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod calls;
 mod cancellation;
 mod contract;
+mod deadline;
 mod failure;
 mod fake;
 mod handle;

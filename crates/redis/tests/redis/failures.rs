@@ -1,7 +1,5 @@
 //! What becomes of orders while Redis fails, and when it is well again.
 
-mod harness;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,210 +8,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time;
 use watertight_breaker::{BreakerConfig, State};
-use watertight_core::{Key, Name};
 use watertight_metrics::Registry;
-use watertight_ratelimit::store::{Act, Answer, Order, Rule, Store};
-use watertight_ratelimit::{LeakyBucket, Quota, Quotas, SlidingWindow};
-use watertight_redis::{Error, RedisConfig, RedisStore, RedisStoreBuilder};
+use watertight_ratelimit::store::{Act, Rule, Store};
+use watertight_ratelimit::{Quota, Quotas, SlidingWindow};
+use watertight_redis::{Error, RedisConfig, RedisStore};
 
-use harness::{RedisServer, query};
-
-/// How often a store is asked until it is well again: it may have to find out first that it is not
-/// connected any more.
-const TRIES: usize = 20;
-
-/// Long enough for any answer of a server that is well, on a busy machine.
-const PATIENT: Duration = Duration::from_secs(10);
-
-fn builder(url: String) -> RedisStoreBuilder {
-    let builder = RedisStore::builder("limits", url).registry(&Registry::new());
-    builder
-        .response_timeout(PATIENT)
-        .connection_timeout(PATIENT)
-}
-
-fn store(server: &RedisServer) -> RedisStore {
-    builder(server.url()).build()
-}
-
-async fn ask(store: &RedisStore, rule: Rule<'_>, act: Act) -> Result<Answer, Error> {
-    let order = Order {
-        policy: Name::new("api"),
-        key: Some(Key::of("alice@example.com")),
-        rule,
-        act,
-        patience: Duration::ZERO,
-    };
-    store.ask(&order).await
-}
-
-async fn take(store: &RedisStore) -> Result<Answer, Error> {
-    let quotas = Quota::per_hour(100).into();
-    ask(store, Rule::TokenBucket(&quotas), Act::Take(1)).await
-}
-
-/// Asks until there is an answer, however often it has failed of late.
-async fn take_at_last(store: &RedisStore) -> Answer {
-    let mut last = None;
-    for _ in 0..TRIES {
-        store.breaker().reset();
-        match take(store).await {
-            Ok(answer) => return answer,
-            Err(error) => last = Some(error),
-        }
-    }
-    panic!("there is no answer: {last:?}");
-}
-
-fn remaining(answer: &Answer) -> u64 {
-    answer.decision.status.remaining
-}
-
-#[tokio::test]
-async fn a_script_that_redis_has_forgotten_is_sent_again() {
-    let server = RedisServer::start();
-    let store = store(&server);
-    assert_eq!(remaining(&take(&store).await.unwrap()), 99);
-
-    let () = query(&mut server.connect(), &["SCRIPT", "FLUSH"]);
-
-    assert_eq!(remaining(&take(&store).await.unwrap()), 98);
-}
-
-#[tokio::test]
-async fn a_decision_is_one_command() {
-    let server = RedisServer::start();
-    let store = store(&server);
-    take(&store).await.unwrap();
-    let () = query(&mut server.connect(), &["CONFIG", "RESETSTAT"]);
-
-    for _ in 0..10 {
-        take(&store).await.unwrap();
-    }
-
-    let said: String = query(&mut server.connect(), &["INFO", "commandstats"]);
-    assert!(said.contains("cmdstat_evalsha:calls=10,"), "{said}");
-    assert!(!said.contains("cmdstat_eval:"), "{said}");
-}
-
-fn rules(quotas: &Quotas) -> [Rule<'_>; 5] {
-    let quota = &quotas.as_slice()[0];
-    [
-        Rule::TokenBucket(quotas),
-        Rule::SlidingWindow(quotas, SlidingWindow::Approximate),
-        Rule::SlidingWindow(quotas, SlidingWindow::Buckets(10)),
-        Rule::SlidingWindow(quotas, SlidingWindow::Exact),
-        Rule::LeakyBucket(quota, LeakyBucket::default()),
-    ]
-}
-
-#[tokio::test]
-async fn what_a_key_was_made_of_is_not_stored() {
-    let server = RedisServer::start();
-    let store = store(&server);
-    let quotas = Quota::per_minute(10).into();
-
-    for rule in rules(&quotas) {
-        assert_eq!(ask(&store, rule, Act::Take(1)).await.unwrap().taken, 1);
-    }
-
-    let keys: Vec<String> = query(&mut server.connect(), &["KEYS", "*"]);
-    assert_eq!(keys.len(), 5);
-    let hash = Key::of("alice@example.com");
-    for key in keys {
-        let start = format!("watertight:{{api:{hash}}}:");
-        assert!(key.starts_with(&start), "{key}");
-    }
-}
-
-#[tokio::test]
-async fn a_key_lives_as_long_as_anything_depends_on_it() {
-    let server = RedisServer::start();
-    let store = store(&server);
-    let quotas = Quota::per_minute(10).and(Quota::per_hour(7));
-    let quota = quotas.as_slice()[1].into();
-    let mut connection = server.connect();
-    let mut millis = || {
-        let (seconds, micros): (u64, u64) = query(&mut connection, &["TIME"]);
-        seconds * 1_000 + micros / 1_000
-    };
-
-    for rule in rules(&quota) {
-        let () = query(&mut server.connect(), &["FLUSHALL"]);
-        let before = millis();
-        let answer = ask(&store, rule, Act::Take(1)).await.unwrap();
-        let after = millis();
-
-        let keys: Vec<String> = query(&mut server.connect(), &["KEYS", "*"]);
-        let expires: u64 = query(&mut server.connect(), &["PEXPIRETIME", &keys[0]]);
-        let whole = answer.decision.status.reset.as_millis() as u64;
-        let expected = before + whole..=after + whole + 5;
-        assert!(
-            expected.contains(&expires),
-            "{rule:?}: {expires}, and not {expected:?}"
-        );
-    }
-
-    let () = query(&mut server.connect(), &["FLUSHALL"]);
-    let answer = ask(&store, Rule::TokenBucket(&quotas), Act::Take(1))
-        .await
-        .unwrap();
-    assert_eq!(
-        answer.decision.status.quota, 1,
-        "the one that needs longest"
-    );
-    let keys: Vec<String> = query(&mut server.connect(), &["KEYS", "*"]);
-    let left: u64 = query(&mut server.connect(), &["PTTL", &keys[0]]);
-    assert!(left > 60_000, "{left} ms");
-}
-
-#[tokio::test]
-async fn what_is_given_back_leaves_nothing_behind() {
-    let server = RedisServer::start();
-    let store = store(&server);
-    let quotas = Quota::per_hour(10).into();
-
-    for rule in rules(&quotas) {
-        assert_eq!(ask(&store, rule, Act::Take(1)).await.unwrap().taken, 1);
-        let answer = ask(&store, rule, Act::GiveBack(5)).await.unwrap();
-        assert!(answer.decision.admitted);
-    }
-
-    let keys: usize = query(&mut server.connect(), &["DBSIZE"]);
-    assert_eq!(keys, 0);
-}
-
-#[tokio::test]
-async fn a_value_of_another_kind_or_that_is_spoilt_is_told_from_a_failure() {
-    let server = RedisServer::start();
-    let store = store(&server);
-    let quotas = Quota::per_minute(10).into();
-
-    for rule in rules(&quotas) {
-        let mut connection = server.connect();
-        let () = query(&mut connection, &["FLUSHALL"]);
-        ask(&store, rule, Act::Take(1)).await.unwrap();
-        let keys: Vec<String> = query(&mut connection, &["KEYS", "*"]);
-        let key = keys[0].as_str();
-        let is_log = key.ends_with(":log");
-        let spoilt = if is_log {
-            ["HSET", key, "60000000:0", "nonsense"].to_vec()
-        } else {
-            ["SET", key, "nonsense"].to_vec()
-        };
-        let _: redis::Value = query(&mut connection, &spoilt);
-        let error = ask(&store, rule, Act::Take(1)).await.unwrap_err();
-        assert!(matches!(error, Error::Foreign(_)), "{rule:?}: {error:?}");
-
-        let () = query(&mut connection, &["DEL", key]);
-        let _: redis::Value = query(&mut connection, &["RPUSH", key, "nonsense"]);
-        for _ in 0..10 {
-            let error = ask(&store, rule, Act::Take(1)).await.unwrap_err();
-            assert!(matches!(error, Error::Foreign(_)), "{rule:?}: {error:?}");
-        }
-    }
-    assert_eq!(store.breaker().state(), State::Closed);
-}
+use crate::harness::{RedisServer, query};
+use crate::stage::{TRIES, ask, builder, remaining, store, take, take_at_last};
 
 #[tokio::test]
 async fn a_wrong_password_is_said_and_can_be_put_right() {
@@ -425,6 +226,7 @@ async fn an_order_with_numbers_that_redis_cannot_count_is_refused_and_names_them
             panic!("{error:?}");
         };
         assert_eq!(error.field(), field);
+        assert_eq!(store.check(&rule), Err(error));
     }
     assert_eq!(store.breaker().state(), State::Closed);
 }

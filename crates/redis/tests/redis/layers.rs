@@ -1,32 +1,14 @@
 //! The layers that ask Redis.
 
-mod harness;
-
-use std::time::Duration;
-
 use tokio::time;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use watertight_core::{Key, Reason, Rejection};
 use watertight_metrics::Registry;
 use watertight_ratelimit::store::OnStoreFailure;
 use watertight_ratelimit::{LeakyBucketLayer, Quota, SlidingWindowLayer, TokenBucketLayer};
-use watertight_redis::RedisStore;
 
-use harness::RedisServer;
-
-/// Long enough for any answer of a server that is well, on a busy machine.
-const PATIENT: Duration = Duration::from_secs(10);
-
-/// How often a call is made until the store is well again.
-const TRIES: usize = 20;
-
-fn store(server: &RedisServer) -> RedisStore {
-    RedisStore::builder("limits", server.url())
-        .registry(&Registry::new())
-        .response_timeout(PATIENT)
-        .connection_timeout(PATIENT)
-        .build()
-}
+use crate::harness::RedisServer;
+use crate::stage::{PATIENT, TRIES, store};
 
 async fn served(_: &'static str) -> Result<&'static str, BoxError> {
     Ok("served")

@@ -1,8 +1,6 @@
 //! What decisions cost, in time and in memory of Redis. The times are for those who read them: nothing
 //! depends on them.
 
-mod harness;
-
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -13,7 +11,7 @@ use watertight_ratelimit::store::{Act, Order, Rule, Store};
 use watertight_ratelimit::{LeakyBucket, Quota, Quotas, SlidingWindow};
 use watertight_redis::RedisStore;
 
-use harness::{RedisServer, query};
+use crate::harness::{RedisServer, query};
 
 const PATIENT: Duration = Duration::from_secs(30);
 

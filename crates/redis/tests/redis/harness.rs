@@ -1,8 +1,5 @@
 //! Redis servers of a test's own, on free ports.
-#![allow(
-    dead_code,
-    reason = "each test binary uses the part of it that it needs"
-)]
+#![allow(dead_code, reason = "the tests of the scripts use a part of it")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};

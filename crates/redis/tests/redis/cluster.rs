@@ -1,7 +1,5 @@
 //! A cluster, of which a slot moves.
 
-mod harness;
-
 use std::time::Duration;
 
 use watertight_core::{Key, Name};
@@ -10,7 +8,7 @@ use watertight_ratelimit::store::{Act, Order, Rule, Store};
 use watertight_ratelimit::{Decision, Quota};
 use watertight_redis::{Error, RedisConfig, RedisStore};
 
-use harness::{RedisCluster, query};
+use crate::harness::{RedisCluster, query};
 
 /// Long enough for any answer of a cluster that is well, on a busy machine.
 const PATIENT: Duration = Duration::from_secs(10);

@@ -1,7 +1,5 @@
 //! Many processes, and one limit.
 
-mod harness;
-
 use std::env;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -14,7 +12,7 @@ use watertight_ratelimit::store::{Act, Leased, Order, Rule, Store};
 use watertight_ratelimit::{Quota, Quotas, SlidingWindow};
 use watertight_redis::{RedisConfig, RedisStore};
 
-use harness::{RedisServer, query};
+use crate::harness::{RedisServer, query};
 
 /// Where a process of a test finds the server that it is to ask, and the one whose clock it goes by.
 const SERVERS: &str = "WATERTIGHT_TEST_SERVERS";
@@ -121,7 +119,7 @@ fn start_processes(test: &str, server: &RedisServer, clock: &RedisServer) -> Vec
     let start = |_| {
         let mut command = Command::new(&program);
         command
-            .args(["--exact", test, "--nocapture"])
+            .args(["--exact", &format!("processes::{test}"), "--nocapture"])
             .env(SERVERS, format!("{} {}", server.url(), clock.url()))
             .stdout(Stdio::piped());
         command.spawn().expect("a process")
