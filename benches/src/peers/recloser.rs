@@ -1,4 +1,5 @@
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use recloser::{AnyError, AsyncRecloser, Error, Recloser, RecloserFuture};
 use tower::{Layer, Service};
@@ -14,7 +15,10 @@ impl RecloserLayer {
     }
 
     pub(crate) fn open() -> Self {
-        let recloser = Recloser::custom().build();
+        // It is half open after 30 s otherwise, which is less than a measurement takes.
+        let recloser = Recloser::custom()
+            .open_wait(Duration::from_secs(3_600))
+            .build();
         while !matches!(recloser.call(|| Err::<(), ()>(())), Err(Error::Rejected)) {}
         Self(recloser.into())
     }
