@@ -42,6 +42,7 @@ impl Flags {
     const GUARDED: u8 = 4;
     const TIMED: u8 = 8;
     const LIMITED: u8 = 16;
+    const ENFORCED: u8 = 32;
 
     fn of(config: &RetryConfig) -> Self {
         let mut flags = 0;
@@ -51,6 +52,7 @@ impl Flags {
             (Self::GUARDED, config.amplification_guard),
             (Self::TIMED, config.max_elapsed.is_some()),
             (Self::LIMITED, config.attempt_timeout.is_some()),
+            (Self::ENFORCED, config.mode == Mode::Enforce),
         ] {
             flags |= if is_set { flag } else { 0 };
         }
@@ -118,7 +120,7 @@ impl Machine {
 
     /// Whether calls are retried, and not just looked at.
     pub(crate) fn is_enforced(&self) -> bool {
-        self.config().mode == Mode::Enforce
+        self.flags().0 & Flags::ENFORCED != 0
     }
 
     /// Returns which credentials a call that begins now may have.
