@@ -2,7 +2,7 @@
 //!
 //! | binary | shows |
 //! | --- | --- |
-//! | `watertight-benches` | nanoseconds a call and how two threads scale; with `--workers`, how two workers of one runtime do; with `--row`, one row alone, for a profiler |
+//! | `watertight-benches` | nanoseconds a call and how two threads scale; with `--workers`, how two workers of one runtime do; with `--stalls`, how long single checks of new keys take; with `--row`, one row alone, for a profiler |
 //! | `allocations` | heap allocations and bytes a call |
 //!
 //! `cargo xtask bench` runs both and adds exact counts: instructions, locked instructions and clock
@@ -28,6 +28,7 @@ mod echo;
 mod peers;
 mod quartiles;
 mod row;
+mod stalls;
 mod subject;
 mod table;
 mod threads;
@@ -38,6 +39,7 @@ pub mod rows;
 pub use echo::{Echo, Echoed};
 pub use quartiles::Quartiles;
 pub use row::{Family, Limits, Path, Row, Wraps};
+pub use stalls::Stalls;
 pub use subject::{Subject, runtime};
 pub use table::Table;
 pub use threads::{Scaling, Threads, scaling};

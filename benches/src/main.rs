@@ -6,7 +6,7 @@ use std::error::Error;
 
 use clap::Parser;
 use report::{Figures, Report, ReportOfWorkers};
-use subjects::{Family, Path, Row, Threads, Turns, rows, runtime, scaling};
+use subjects::{Family, Path, Row, Stalls, Threads, Turns, rows, runtime, scaling};
 
 /// Prints what our layers and their peers cost.
 #[derive(Debug, Parser)]
@@ -22,6 +22,9 @@ struct Args {
     /// Measure how two workers of one runtime scale, and nothing else.
     #[arg(long)]
     workers: bool,
+    /// Measure how long single checks of new keys take, and nothing else.
+    #[arg(long, conflicts_with = "workers")]
+    stalls: bool,
     /// List the rows, with tabs between: path, name, and the most allocations, locked instructions
     /// and clock reads that a call may cost.
     #[arg(long)]
@@ -50,6 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             row.ready()
         };
         runtime().block_on(subject.run(calls));
+    } else if args.stalls {
+        measure_stalls();
     } else if args.workers {
         measure_workers(&args);
     } else {
@@ -112,6 +117,20 @@ fn measure(args: &Args) {
         report.add(family, &figures);
     }
     print!("{report}");
+}
+
+fn measure_stalls() {
+    println!("| checks of new keys, microseconds | first | p99.99 | worst |");
+    println!("|----------------------------------|------:|-------:|------:|");
+    for stalls in Stalls::of_all() {
+        let micros =
+            [stalls.first, stalls.p99_99, stalls.worst].map(|time| time.as_secs_f64() * 1e6);
+        let [first, p99_99, worst] = micros;
+        println!(
+            "| {} | {first:.1} | {p99_99:.1} | {worst:.1} |",
+            stalls.name
+        );
+    }
 }
 
 fn measure_workers(args: &Args) {

@@ -27,6 +27,9 @@ struct Args {
     /// Measure how two workers of one runtime scale, and nothing else.
     #[arg(long, conflicts_with = "counts")]
     workers: bool,
+    /// Measure how long single checks of new keys take, and nothing else.
+    #[arg(long, conflicts_with_all = ["counts", "workers"])]
+    stalls: bool,
     /// How often each row has its turn.
     #[arg(long)]
     rounds: Option<usize>,
@@ -50,10 +53,11 @@ pub(crate) fn run(args: &[String]) -> Verdict {
     if !args.counts {
         let times = Line::program(&binaries.join("watertight-benches"))
             .args(args.workers.then_some("--workers"))
+            .args(args.stalls.then_some("--stalls"))
             .args(args.rounds.map(|rounds| format!("--rounds={rounds}")))
             .args(args.filter.clone());
         let success = times.run()?.success();
-        if !success || args.workers {
+        if !success || args.workers || args.stalls {
             return Ok(success);
         }
     }
