@@ -1,11 +1,9 @@
 //! What the fuzzer has found to be of interest, as a plain test.
 
-#![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
-
 use std::fs;
 use std::path::Path;
 
-#[path = "../../../fuzz/fuzz_targets/reading.rs"]
+#[path = "../../../../fuzz/fuzz_targets/reading.rs"]
 mod reading;
 
 #[test]

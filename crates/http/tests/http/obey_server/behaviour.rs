@@ -1,7 +1,5 @@
 //! A client that obeys servers, from outside: mock services, paused time.
 
-#![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
-
 use std::time::Duration;
 
 use http::{Request, Response};

@@ -9,7 +9,7 @@ use watertight_http::{
 };
 use watertight_metrics::Registry;
 
-use crate::stage::{Reading, S, Script, Writing, poll};
+use super::stage::{Reading, S, Script, Writing, poll};
 
 #[test]
 fn each_is_found_by_its_name() {

@@ -1,7 +1,5 @@
 //! A client that obeys, in front of a rate limit of ours.
 
-#![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
-
 use std::convert::Infallible;
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! The closing layer, from outside.
 
-#![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
-
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;

@@ -1,7 +1,5 @@
 //! What a call that succeeds does not cost.
 
-#![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
-
 use std::future::{Ready, ready};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};

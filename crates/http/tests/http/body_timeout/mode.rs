@@ -14,7 +14,7 @@ use watertight_core::{BoxError, Mode, Reason};
 use watertight_http::ResponseBodyTimeoutLayer;
 use watertight_metrics::{CallCounts, Registry};
 
-use crate::stage::{Line, Reading, S, Script, Writing, poll, reason};
+use super::stage::{Line, Reading, S, Script, Writing, poll, reason};
 
 fn calls(change: impl FnOnce(&mut CallCounts)) -> CallCounts {
     let mut counts = CallCounts::default();

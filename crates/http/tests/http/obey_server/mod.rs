@@ -1,0 +1,5 @@
+//! A client that obeys servers.
+
+mod behaviour;
+mod contract;
+mod our_own;
