@@ -9,7 +9,7 @@ use watertight_metrics::Reporter;
 use crate::counts::{Count, Counts};
 use crate::limit::{Learned, Thinning};
 use crate::settings::Settings;
-use crate::slots::{Refusal, Room};
+use crate::slots::{Refusal, Room, Woken};
 use crate::{BulkheadSnapshot, Limit, Sample};
 
 /// One bulkhead, that of all calls or of one key: its room, and what it learns about how large that
@@ -69,12 +69,16 @@ impl Compartment {
             in_flight: self.room.in_flight(),
             dropped,
         };
+        drop(self.take_in(&sample));
+    }
+
+    /// Hands a sample to the algorithm, and puts the limit in force that comes of it. Returns who is
+    /// to be woken once nothing is locked.
+    fn take_in(&self, sample: &Sample) -> Option<Woken> {
         // Neither who holds the lock nor who has panicked in it is worth waiting for.
-        if let Ok(mut limit) = self.limit.try_lock()
-            && let Some(changed) = limit.sample(&sample)
-        {
-            self.room.resize(changed, || now);
-        }
+        let mut limit = self.limit.try_lock().ok()?;
+        let changed = limit.sample(sample)?;
+        Some(self.room.resize(changed, || sample.ended))
     }
 
     /// Counts a refusal, and makes the error of it.
@@ -95,7 +99,8 @@ impl Compartment {
     }
 
     /// Puts `settings` in force. What has been learnt stays where the limit is learnt as before.
-    pub(crate) fn reconfigure(&self, settings: &Settings, now: Instant) {
+    /// Returns who is to be woken once nothing is locked.
+    pub(crate) fn reconfigure(&self, settings: &Settings, now: Instant) -> Woken {
         let mut limit = self.limit();
         let mut room = settings.room(1);
         if *limit.setting() == settings.config.limit {
@@ -104,15 +109,17 @@ impl Compartment {
             self.set(&mut limit, settings.config.limit.clone());
         }
         self.is_set_by_hand.store(false, Ordering::Relaxed);
-        self.room.reconfigure(room, || now);
+        self.room.reconfigure(room, || now)
     }
 
-    /// Puts another limit in force, for this one alone.
-    pub(crate) fn resize(&self, to: Limit, now: Instant) {
+    /// Puts another limit in force, for this one alone. Returns who is to be woken once nothing is
+    /// locked.
+    pub(crate) fn resize(&self, to: Limit, now: Instant) -> Woken {
         let mut limit = self.limit();
-        self.room.resize(to.initial(), || now);
+        let slots = to.initial();
         self.set(&mut limit, to);
         self.is_set_by_hand.store(true, Ordering::Relaxed);
+        self.room.resize(slots, || now)
     }
 
     fn set(&self, limit: &mut Learned, to: Limit) {

@@ -8,7 +8,7 @@ use crate::compartment::Compartment;
 use crate::counts::Counts;
 use crate::plan::{CurrentPlan, Plan};
 use crate::settings::Settings;
-use crate::slots::Room;
+use crate::slots::{Room, Woken};
 use crate::way::{Held, Way};
 use crate::{BulkheadConfig, BulkheadSnapshot, Limit};
 
@@ -134,12 +134,13 @@ impl Shared {
         &self,
         change: impl FnOnce(&BulkheadConfig) -> BulkheadConfig,
     ) -> Result<(), ConfigError> {
-        {
+        let woken = {
             let _hand = self.hand();
             let config = change(&self.settings().config);
             config.validate()?;
-            self.put_in_force(config);
-        }
+            self.put_in_force(config)
+        };
+        drop(woken);
         self.reporter.config_changed();
         Ok(())
     }
@@ -151,17 +152,20 @@ impl Shared {
         limit: Limit,
     ) -> Result<(), ConfigError> {
         limit.validate()?;
-        {
+        let woken = {
             let _hand = self.hand();
             let learns = !matches!(limit, Limit::Fixed(_));
-            compartment.resize(limit, Instant::now());
+            let woken = compartment.resize(limit, Instant::now());
             self.plan.store(self.plan().timed_if(learns));
-        }
+            woken
+        };
+        drop(woken);
         self.reporter.config_changed();
         Ok(())
     }
 
-    fn put_in_force(&self, config: BulkheadConfig) {
+    /// Returns who is to be woken once nothing is locked.
+    fn put_in_force(&self, config: BulkheadConfig) -> Vec<Woken> {
         let plan = Plan::new(&config);
         let settings = {
             let mut settings = self.settings();
@@ -169,13 +173,16 @@ impl Shared {
             settings.clone()
         };
         let now = Instant::now();
-        self.all.reconfigure(settings.room_of_all(), || now);
-        self.compartment.reconfigure(&settings, now);
+        let mut woken = vec![
+            self.all.reconfigure(settings.room_of_all(), || now),
+            self.compartment.reconfigure(&settings, now),
+        ];
         for compartment in self.of_keys() {
-            compartment.reconfigure(&settings, now);
+            woken.push(compartment.reconfigure(&settings, now));
         }
         // What calls go by is there now.
         self.plan.store(plan);
+        woken
     }
 
     /// Returns a look at all compartments together.

@@ -119,14 +119,16 @@ impl Shared {
         &self,
         change: impl FnOnce(&IsolateConfig) -> IsolateConfig,
     ) -> Result<(), ConfigError> {
-        {
+        let woken = {
             let mut config = self.config();
             let changed = change(&config);
             changed.validate()?;
-            self.room.reconfigure(room(&changed), Instant::now);
+            let woken = self.room.reconfigure(room(&changed), Instant::now);
             self.plan.store(plan(&changed));
             *config = changed;
-        }
+            woken
+        };
+        drop(woken);
         self.reporter.config_changed();
         Ok(())
     }

@@ -1,4 +1,3 @@
-use std::mem;
 use std::ops::{Deref, DerefMut};
 
 use crate::sync::MutexGuard;
@@ -52,7 +51,7 @@ impl Drop for Locked<'_> {
         if self.waiters.is_empty() {
             self.counter.unhold();
         }
+        // The woken are dropped after this.
         self.hall = None;
-        mem::take(&mut self.woken).wake();
     }
 }

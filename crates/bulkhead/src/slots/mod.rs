@@ -22,6 +22,7 @@ pub(crate) use settings::RoomSettings;
 pub(crate) use shares::Shares;
 pub(crate) use ticket::{Arrival, Ticket};
 pub(crate) use visitor::Visitor;
+pub(crate) use woken::Woken;
 
 #[cfg(all(test, not(watertight_loom)))]
 mod deadlines;

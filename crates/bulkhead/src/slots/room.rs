@@ -1,3 +1,4 @@
+use std::mem;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
@@ -15,7 +16,7 @@ use super::locked::Locked;
 use super::partitions::{PartitionFigures, Partitions};
 use super::permit::Place;
 use super::ticket::Standing;
-use super::{Refusal, RoomSettings, Shares, Visitor};
+use super::{Refusal, RoomSettings, Shares, Visitor, Woken};
 
 /// The slots of one bulkhead, and who waits for one.
 ///
@@ -79,17 +80,21 @@ impl Room {
 
     /// Changes how many may be in at once. Nobody is put out: if there are more, so many of those
     /// who leave make no room.
-    pub(crate) fn resize(&self, limit: usize, now: impl FnOnce() -> Instant) {
+    pub(crate) fn resize(&self, limit: usize, now: impl FnOnce() -> Instant) -> Woken {
         let mut hall = self.lock();
         hall.settings.limit = limit;
-        self.apply(hall, now);
+        self.apply(hall, now)
     }
 
     /// Changes all settings but the stripes. Who waits does so for as long as he was told.
-    pub(crate) fn reconfigure(&self, settings: RoomSettings, now: impl FnOnce() -> Instant) {
+    pub(crate) fn reconfigure(
+        &self,
+        settings: RoomSettings,
+        now: impl FnOnce() -> Instant,
+    ) -> Woken {
         let mut hall = self.lock();
         hall.settings = settings;
-        self.apply(hall, now);
+        self.apply(hall, now)
     }
 
     /// Takes a slot that is free, if one of `class` may have it and nobody waits.
@@ -234,8 +239,9 @@ impl Room {
         }
     }
 
-    /// Puts changed settings into force, and hands over what they make free.
-    fn apply(&self, mut locked: Locked<'_>, now: impl FnOnce() -> Instant) {
+    /// Puts changed settings into force, and hands over what they make free. Who changes them may
+    /// hold other locks: it is for him to have those woken who got a slot.
+    fn apply(&self, mut locked: Locked<'_>, now: impl FnOnce() -> Instant) -> Woken {
         let (hall, woken) = locked.parts();
         let limit = hall.settings.limit.min(Self::MOST);
         hall.shares = divide(&hall.settings, limit, &self.partitions);
@@ -247,6 +253,7 @@ impl Room {
         if !hall.waiters.is_empty() {
             hall.hand_over(self, now(), woken);
         }
+        mem::take(woken)
     }
 
     #[inline]

@@ -1,10 +1,12 @@
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
-/// Those who are to be woken or forgotten, once nothing is locked: that runs code of others, which
-/// may come back. Usually it is one, and nothing is allocated.
+/// Those who are to be woken or forgotten, which happens when this is dropped. That runs code of
+/// others, which may come back: nothing may be locked then. Usually it is one, and nothing is
+/// allocated.
 #[derive(Debug, Default)]
-pub(super) struct Woken {
+pub(crate) struct Woken {
     first: Option<Waker>,
     rest: Vec<Waker>,
     forgotten: Option<Waker>,
@@ -24,11 +26,14 @@ impl Woken {
     pub(super) fn forget(&mut self, waker: Option<Waker>) {
         self.forgotten = waker;
     }
+}
 
-    /// Wakes all of them. A waker that panics ends there: neither those behind it have earned it nor
-    /// the one who gives his slot back, who may have another to give.
-    pub(super) fn wake(self) {
-        for waker in self.first.into_iter().chain(self.rest) {
+impl Drop for Woken {
+    /// A waker that panics ends there: neither those behind it have earned it nor the one who gives
+    /// his slot back, who may have another to give.
+    fn drop(&mut self) {
+        let rest = mem::take(&mut self.rest);
+        for waker in self.first.take().into_iter().chain(rest) {
             let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }

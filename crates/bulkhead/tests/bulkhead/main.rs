@@ -20,3 +20,4 @@ mod readiness;
 mod stage;
 mod storm;
 mod threads;
+mod wakers;
