@@ -115,8 +115,9 @@ const CLONED: Limits = Limits { locked: 6, ..FIXED };
 /// Who looks a key up locks a part of the map, and unlocks it.
 const KEYED: Limits = Limits { locked: 6, ..FIXED };
 
-/// How long a call takes is what there is to learn. 16 times a millisecond that is handed over under
-/// a lock: not one call in a hundred, but more while all is slowed down to be counted.
+/// How long a call takes is what there is to learn. At most 16 times a millisecond that is handed
+/// over under a lock: not one call in a hundred, but more while all is slowed down to be counted.
+/// The adaptive limit gathers about thirty for each time.
 const LEARNT: Limits = Limits {
     allocations: 0,
     locked: 5,

@@ -1,5 +1,6 @@
+use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -7,7 +8,7 @@ use watertight_core::{BoxError, Mode, Outcome, Reason, nanos};
 use watertight_metrics::Reporter;
 
 use crate::counts::{Count, Counts};
-use crate::limit::{Learned, Thinning};
+use crate::limit::{Gathering, Learned, Thinning};
 use crate::settings::Settings;
 use crate::slots::{Refusal, Room, Woken};
 use crate::{BulkheadSnapshot, Limit, Sample};
@@ -21,6 +22,8 @@ pub(crate) struct Compartment {
     pub(crate) all: Arc<Room>,
     /// What is behind the room's limit. It guards the changes of that: one at a time.
     limit: Mutex<Learned>,
+    /// Samples that need not be handed to it yet. Made with the first limit that learns.
+    gathering: OnceLock<Box<Gathering>>,
     is_set_by_hand: AtomicBool,
     epoch: Instant,
     pub(crate) counts: Arc<Counts>,
@@ -35,15 +38,18 @@ impl Compartment {
         counts: Arc<Counts>,
         reporter: Reporter,
     ) -> Self {
-        Self {
+        let compartment = Self {
             room: Room::new(settings.room(stripes)),
             all,
             limit: Mutex::new(Learned::new(settings.config.limit.clone())),
+            gathering: OnceLock::new(),
             is_set_by_hand: AtomicBool::new(false),
             epoch: Instant::now(),
             counts,
             reporter,
-        }
+        };
+        compartment.gather_for(&compartment.limit());
+        compartment
     }
 
     /// Returns the time in nanoseconds, which fit for five centuries.
@@ -55,6 +61,9 @@ impl Compartment {
     /// `thinning` lets it through.
     pub(crate) fn learn(&self, began: u64, outcome: &Outcome, thinning: &Thinning) {
         let Some(dropped) = Sample::dropped(outcome) else {
+            return;
+        };
+        let Some(gathering) = self.gathering.get() else {
             return;
         };
         let now = Instant::now();
@@ -69,16 +78,19 @@ impl Compartment {
             in_flight: self.room.in_flight(),
             dropped,
         };
-        drop(self.take_in(&sample));
+        if !gathering.keep(&sample) {
+            drop(self.hand_over(gathering, sample));
+        }
     }
 
-    /// Hands a sample to the algorithm, and puts the limit in force that comes of it. Returns who is
-    /// to be woken once nothing is locked.
-    fn take_in(&self, sample: &Sample) -> Option<Woken> {
+    /// Hands the samples that wait and then the last to the algorithm, and puts the limit in force
+    /// that comes of them. Returns who is to be woken once nothing is locked.
+    fn hand_over(&self, gathering: &Gathering, last: Sample) -> Option<Woken> {
         // Neither who holds the lock nor who has panicked in it is worth waiting for.
         let mut limit = self.limit.try_lock().ok()?;
-        let changed = limit.sample(sample)?;
-        Some(self.room.resize(changed, || sample.ended))
+        let changed = limit.learn(gathering.take().chain(iter::once(last)));
+        gathering.let_wait(limit.steady_for());
+        Some(self.room.resize(changed?, || last.ended))
     }
 
     /// Counts a refusal, and makes the error of it.
@@ -126,6 +138,18 @@ impl Compartment {
         *limit = Learned::new(to);
         // An algorithm that has panicked is gone.
         self.limit.clear_poison();
+        self.gather_for(limit);
+    }
+
+    /// Begins to gather samples for a limit of which nothing has been learnt yet, if it learns.
+    fn gather_for(&self, limit: &Learned) {
+        if limit.learns() {
+            let new = || Box::new(Gathering::new(self.epoch));
+            let gathering = self.gathering.get_or_init(new);
+            // They are of the limit before.
+            gathering.take().for_each(drop);
+            gathering.let_wait(limit.steady_for());
+        }
     }
 
     /// Whether somebody has given this one a limit of its own.

@@ -269,11 +269,23 @@ impl LimitAlgorithm for AdaptiveLimit {
             self.count(sample);
         }
     }
+
+    /// The limit changes with the end of a probe, or of a round.
+    fn steady_for(&self) -> usize {
+        let missing = match self.probe.is_running() {
+            true => self.probe.missing(),
+            false => (round_of(self.limit) - self.round.calls).ceil() as usize,
+        };
+        missing.saturating_sub(1)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
 
     use super::super::samples;
     use super::*;
@@ -312,6 +324,32 @@ mod tests {
 
         feed(&mut limit, now, 5_000, 10);
         assert!(limit.limit() > 20);
+    }
+
+    proptest! {
+        #[test]
+        fn stays_the_same_for_as_long_as_it_says(
+            calls in vec((0..40_u64, 0..60_usize, proptest::bool::weighted(0.05)), 0..4_000),
+        ) {
+            let mut limit = AdaptiveLimit::new(Adaptive::default());
+            let mut now = Instant::now();
+            let mut steady = limit.steady_for();
+            for (millis, in_flight, dropped) in calls {
+                now += MS;
+                let before = limit.limit();
+                limit.sample(&Sample {
+                    ended: now,
+                    dropped,
+                    ..samples::served(millis, in_flight)
+                });
+                if steady > 0 {
+                    prop_assert_eq!(limit.limit(), before);
+                    steady -= 1;
+                } else {
+                    steady = limit.steady_for();
+                }
+            }
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use crate::Sample;
 /// An algorithm is a plain state machine: it is handed the time with each sample, knows no clock,
 /// and is never asked by two threads at once.
 ///
-/// No call waits for it: a sample that comes while another is being taken in is left out. Nor is
-/// it handed all of very many: where calls end on a thread more than 16 times a millisecond, one
+/// No call waits for it: a sample that comes while another is being taken in may be left out. Nor
+/// is it handed all of very many: where calls end on a thread more than 16 times a millisecond, one
 /// in so many is a sample, whatever it says.
 ///
 /// ```
@@ -40,4 +40,12 @@ pub trait LimitAlgorithm: Send {
 
     /// Takes in a call that has ended.
     fn sample(&mut self, sample: &Sample);
+
+    /// Returns after how many more samples the limit is sure to be still the same, whatever they
+    /// say. As many are gathered, 32 at most, and handed over with the next, one after the other:
+    /// that takes a lock, which costs each call less the more of them there are. By default it is
+    /// 0, and each sample is handed over as its call ends.
+    fn steady_for(&self) -> usize {
+        0
+    }
 }

@@ -23,11 +23,24 @@ impl Learned {
         &self.setting
     }
 
-    /// Takes a sample in, and returns the limit if that changes it.
-    pub(crate) fn sample(&mut self, sample: &Sample) -> Option<usize> {
+    /// Whether samples make a difference.
+    pub(crate) const fn learns(&self) -> bool {
+        self.algorithm.is_some()
+    }
+
+    /// Returns after how many more samples the limit is still the same.
+    pub(crate) fn steady_for(&self) -> usize {
+        let algorithm = self.algorithm.as_ref();
+        algorithm.map_or(usize::MAX, |algorithm| algorithm.steady_for())
+    }
+
+    /// Takes samples in, and returns the limit if they change it.
+    pub(crate) fn learn(&mut self, samples: impl Iterator<Item = Sample>) -> Option<usize> {
         let algorithm = self.algorithm.as_mut()?;
         let before = at_least_one(algorithm.limit());
-        algorithm.sample(sample);
+        for sample in samples {
+            algorithm.sample(&sample);
+        }
         let after = at_least_one(algorithm.limit());
         (after != before).then_some(after)
     }
@@ -53,16 +66,18 @@ mod tests {
         let mut learned = Learned::new(Limit::aimd());
 
         let samples = [served(10, 20), served(10, 1), drop(10, 21), drop(10, 20)];
-        let changes = samples.map(|sample| learned.sample(&sample));
+        let changes = samples.map(|sample| learned.learn([sample].into_iter()));
 
         // Not 18: the least is 20.
         assert_eq!(changes, [Some(21), None, Some(20), None]);
+        let together = [served(10, 20), served(10, 21)].into_iter();
+        assert_eq!(learned.learn(together), Some(22));
     }
 
     #[test]
     fn a_fixed_limit_learns_nothing() {
         let mut learned = Learned::new(Limit::from(10_usize));
 
-        assert_eq!(learned.sample(&drop(10, 10)), None);
+        assert_eq!(learned.learn([drop(10, 10)].into_iter()), None);
     }
 }

@@ -6,6 +6,7 @@
 mod adaptive;
 mod aimd;
 mod algorithm;
+mod gathering;
 mod gradient;
 mod learned;
 mod probe;
@@ -24,6 +25,7 @@ mod vegas;
 pub use adaptive::Adaptive;
 pub use aimd::Aimd;
 pub use algorithm::LimitAlgorithm;
+pub(crate) use gathering::Gathering;
 pub use gradient::Gradient;
 pub(crate) use learned::Learned;
 pub use sample::Sample;

@@ -39,6 +39,11 @@ impl Probe {
         }
     }
 
+    /// How many calls it is still to see end.
+    pub(super) const fn missing(&self) -> usize {
+        self.missing
+    }
+
     pub(super) fn is_running(&self) -> bool {
         self.until.is_none()
     }

@@ -1,8 +1,8 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Leaves samples out where there are more of them than it takes to learn, for each has to be handed
-/// over under a lock that threads share.
+/// Leaves samples out where there are more of them than it takes to learn, for they meet in a place
+/// that threads share.
 ///
 /// It lets about [`ENOUGH`] of a millisecond through, by leaving out as many between two of them as
 /// the millisecond before calls for: whether a sample is let through has nothing to do with what it

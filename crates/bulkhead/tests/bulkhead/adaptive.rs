@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance};
 use tower::{BoxError, Layer, Service, service_fn};
-use watertight_bulkhead::{Aimd, BulkheadLayer, Limit, LimitAlgorithm, Sample};
+use watertight_bulkhead::{Adaptive, Aimd, BulkheadLayer, Limit, LimitAlgorithm, Sample};
 use watertight_core::{FailureKind, Outcome};
 use watertight_metrics::Registry;
 
@@ -192,6 +192,71 @@ async fn of_very_many_calls_only_some_are_samples() {
     (0..1_600).for_each(|_| call(&mut service));
 
     assert_eq!((before, counts.samples() - before), (1_600, 16));
+}
+
+/// Changes its limit at each fourth sample at most.
+struct Steady(Counting);
+
+impl LimitAlgorithm for Steady {
+    fn limit(&self) -> usize {
+        3 + self.0.limit / 4
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        self.0.sample(sample);
+    }
+
+    fn steady_for(&self) -> usize {
+        3 - self.0.limit % 4
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn samples_are_gathered_as_long_as_they_make_no_difference() {
+    let counts = Counts::default();
+    let make = counting(&counts, 0);
+    let mut stage = stage(Limit::custom(move || Steady(make())), |it| it);
+
+    let mut seen = Vec::new();
+    for millis in 1..=9 {
+        let running = stage.start("pay");
+        advance(millis * MS).await;
+        running.succeeds();
+        seen.push((counts.samples(), stage.bulkhead.limit()));
+    }
+
+    let (none, four, eight) = ((0, 3), (4, 4), (8, 5));
+    assert_eq!(
+        seen,
+        [none, none, none, four, four, four, four, eight, eight]
+    );
+    let samples = counts.samples.lock().unwrap();
+    let durations: Vec<_> = samples.iter().map(|sample| sample.duration).collect();
+    assert_eq!(
+        durations,
+        [1, 2, 3, 4, 5, 6, 7, 8].map(|millis| millis * MS)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn samples_of_one_limit_do_not_teach_the_next() {
+    let mut stage = stage(Limit::adaptive(), |it| it);
+    let next = Adaptive {
+        max: 999,
+        ..Adaptive::default()
+    };
+
+    // A first probe sees 40 calls.
+    for limit in [Limit::adaptive(), Limit::Adaptive(next)] {
+        stage.bulkhead.resize(limit).unwrap();
+        for _ in 0..39 {
+            stage.start("pay").succeeds();
+            advance(MS).await;
+        }
+        assert_eq!(stage.bulkhead.limit(), 10);
+    }
+    stage.start("pay").succeeds();
+    assert_eq!(stage.bulkhead.limit(), 20);
 }
 
 /// Panics at each sample.
