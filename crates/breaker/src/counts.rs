@@ -21,8 +21,6 @@ pub(crate) struct Counts {
     transitions: [[AtomicU64; State::COUNT]; State::COUNT],
     /// Made with the first call that is timed.
     latency: OnceLock<Latency>,
-    /// What has been handed over when the layer went.
-    retired: OnceLock<InstanceSnapshot>,
 }
 
 /// What is counted.
@@ -63,7 +61,6 @@ impl Counts {
             counters: Counters::new(),
             transitions: Default::default(),
             latency: OnceLock::new(),
-            retired: OnceLock::new(),
         }
     }
 
@@ -113,11 +110,10 @@ impl Counts {
         snapshot
     }
 
-    /// Hands over what has been counted when the layer goes, with all in `last`. What comes later
-    /// follows.
+    /// Hands over what has been counted when the layer goes, with all that it knows. What comes
+    /// later follows.
     pub(crate) fn retire(&self, last: InstanceSnapshot) {
-        self.reporter.retired(&last);
-        let _ = self.retired.set(last);
+        self.reporter.retired(last);
     }
 
     fn rejections(&self, mode: Mode, count: Count) -> RejectionCount {
@@ -149,10 +145,6 @@ impl Counts {
 
 impl Drop for Counts {
     fn drop(&mut self) {
-        let last = self.snapshot(Instant::now());
-        self.reporter.retired(&match self.retired.get() {
-            Some(retired) => last.since(retired),
-            None => last,
-        });
+        self.reporter.retired(self.snapshot(Instant::now()));
     }
 }

@@ -12,7 +12,7 @@ pub(crate) struct Word(u64);
 impl Word {
     const STATE: u64 = 0b111;
     const MODE_SHIFT: u32 = 3;
-    const MODE: u64 = 0b11 << Self::MODE_SHIFT;
+    const MODE: u64 = ((1 << Mode::BITS) - 1) << Self::MODE_SHIFT;
     const QUIET: u64 = 1 << 5;
     const TIMED: u64 = 1 << 6;
     const GENERATION_SHIFT: u32 = 32;
@@ -54,11 +54,7 @@ impl Word {
     }
 
     pub(crate) const fn mode(self) -> Mode {
-        match (self.0 & Self::MODE) >> Self::MODE_SHIFT {
-            0 => Mode::Enforce,
-            1 => Mode::Shadow,
-            _ => Mode::Off,
-        }
+        Mode::of_word(self.0 >> Self::MODE_SHIFT)
     }
 
     #[inline]

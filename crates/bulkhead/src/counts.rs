@@ -18,8 +18,6 @@ pub(crate) struct Counts {
     counters: Counters<{ Count::ALL }>,
     /// Made with the first call that waits.
     waits: OnceLock<Latency>,
-    /// What has been handed over when the layer went.
-    retired: OnceLock<InstanceSnapshot>,
 }
 
 /// A call that waits, to be counted as cancelled if it is dropped before anybody has
@@ -72,7 +70,6 @@ impl Counts {
             reporter,
             counters: Counters::new(),
             waits: OnceLock::new(),
-            retired: OnceLock::new(),
         }
     }
 
@@ -130,11 +127,10 @@ impl Counts {
         snapshot
     }
 
-    /// Hands over what has been counted when the layer goes, with all in `last`. What comes later
-    /// follows.
+    /// Hands over what has been counted when the layer goes, with all that it knows. What comes
+    /// later follows.
     pub(crate) fn retire(&self, last: InstanceSnapshot) {
-        self.reporter.retired(&last);
-        let _ = self.retired.set(last);
+        self.reporter.retired(last);
     }
 
     fn total(&self, count: Count) -> u64 {
@@ -162,10 +158,6 @@ impl Drop for Undecided {
 
 impl Drop for Counts {
     fn drop(&mut self) {
-        let last = self.snapshot();
-        self.reporter.retired(&match self.retired.get() {
-            Some(retired) => last.since(retired),
-            None => last,
-        });
+        self.reporter.retired(self.snapshot());
     }
 }

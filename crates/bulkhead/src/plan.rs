@@ -8,28 +8,22 @@ use crate::{BulkheadConfig, Limit, Order};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Plan(u32);
 
-const SHADOW: u32 = 1;
-const OFF: u32 = 2;
-/// Calls are timed, for the limit learns from them.
-const TIMED: u32 = 4;
+/// Calls are timed, for the limit learns from them. The mode is below this.
+const TIMED: u32 = 1 << Mode::BITS;
 /// Priorities make a difference.
-const SORTED: u32 = 8;
+const SORTED: u32 = TIMED << 1;
 /// There are partitions.
-const PARTITIONED: u32 = 16;
+const PARTITIONED: u32 = TIMED << 2;
 /// All keys together have a limit, too.
-const TOTAL: u32 = 32;
+const TOTAL: u32 = TIMED << 3;
 
 impl Plan {
     pub(crate) fn new(config: &BulkheadConfig) -> Self {
-        let mode = match config.mode {
-            Mode::Enforce => 0,
-            Mode::Shadow => SHADOW,
-            Mode::Off => OFF,
-        };
         let flag = |is_set, flag| if is_set { flag } else { 0 };
         let is_sorted = config.order == Order::Priority || !config.reserve.is_empty();
         Self(
-            mode | flag(!matches!(config.limit, Limit::Fixed(_)), TIMED)
+            config.mode as u32
+                | flag(!matches!(config.limit, Limit::Fixed(_)), TIMED)
                 | flag(is_sorted, SORTED)
                 | flag(!config.partitions.is_empty(), PARTITIONED)
                 | flag(config.total.is_some(), TOTAL),
@@ -43,11 +37,7 @@ impl Plan {
 
     #[inline]
     pub(crate) const fn mode(self) -> Mode {
-        match self.0 & (SHADOW | OFF) {
-            0 => Mode::Enforce,
-            SHADOW => Mode::Shadow,
-            _ => Mode::Off,
-        }
+        Mode::of_word(self.0 as u64)
     }
 
     #[inline]

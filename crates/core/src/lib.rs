@@ -63,7 +63,7 @@ pub use hops::Hops;
 pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use key::{Key, KeyBy, KeyFn, KeyHasher, KeyPart, Labelled, Unkeyed};
 pub use keyed::{Entry, Keyed, Mixer, Secret};
-pub use latency::{Histogram, Quantile};
+pub use latency::{Histogram, Pick, Quantile, Samples};
 pub use mode::Mode;
 pub use name::Name;
 pub use nanos::nanos;

@@ -15,6 +15,20 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// How many bits of a word hold a mode, put there as a number: `mode as u64`.
+    pub const BITS: u32 = 2;
+
+    /// Returns the mode that the lowest [`BITS`](Self::BITS) of a word hold, beside whatever else.
+    #[must_use]
+    #[inline]
+    pub const fn of_word(word: u64) -> Self {
+        match word & ((1 << Self::BITS) - 1) {
+            0 => Self::Enforce,
+            1 => Self::Shadow,
+            _ => Self::Off,
+        }
+    }
+
     /// Returns the mode's name in events and metrics, such as `shadow`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -22,6 +36,20 @@ impl Mode {
             Self::Enforce => "enforce",
             Self::Shadow => "shadow",
             Self::Off => "off",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_found_in_a_word_beside_whatever_else() {
+        for mode in [Mode::Enforce, Mode::Shadow, Mode::Off] {
+            for others in [0, u64::MAX << Mode::BITS] {
+                assert_eq!(Mode::of_word(others | mode as u64), mode);
+            }
         }
     }
 }

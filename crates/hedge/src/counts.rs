@@ -1,5 +1,3 @@
-use std::sync::OnceLock;
-
 use tokio::time::Instant;
 use watertight_core::{Counters, Name};
 use watertight_metrics::{CallCounts, InstanceSnapshot, PatternCount, Reporter};
@@ -12,8 +10,6 @@ pub(crate) struct Counts {
     name: Name,
     reporter: Reporter,
     counters: Counters<{ Count::ALL }>,
-    /// What has been handed over when the layer went.
-    retired: OnceLock<InstanceSnapshot>,
 }
 
 /// What is counted.
@@ -47,7 +43,6 @@ impl Counts {
             name,
             reporter,
             counters: Counters::new(),
-            retired: OnceLock::new(),
         }
     }
 
@@ -84,11 +79,9 @@ impl Counts {
         snapshot
     }
 
-    /// Hands over what has been counted when the layer goes. What comes later follows.
+    /// Hands over what has been counted: when the layer goes, and when its last call has ended.
     pub(crate) fn retire(&self) {
-        let last = self.snapshot();
-        self.reporter.retired(&last);
-        let _ = self.retired.set(last);
+        self.reporter.retired(self.snapshot());
     }
 
     fn won(&self, winner: &'static str, count: Count) -> PatternCount {
@@ -102,10 +95,6 @@ impl Counts {
 
 impl Drop for Counts {
     fn drop(&mut self) {
-        let last = self.snapshot();
-        self.reporter.retired(&match self.retired.get() {
-            Some(retired) => last.since(retired),
-            None => last,
-        });
+        self.retire();
     }
 }

@@ -170,7 +170,6 @@ mod loom;
 mod machine;
 mod plan;
 mod race;
-mod samples;
 mod service;
 mod shared;
 mod shared_config;

@@ -3,12 +3,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{Budget, ConfigError, Mode, Padded, nanos};
+use watertight_core::{Budget, ConfigError, Mode, Padded, Samples, nanos};
 
 use crate::counts::Counts;
 use crate::latencies::Latencies;
 use crate::plan::{CurrentPlan, Plan};
-use crate::samples::Samples;
 use crate::shared_config::SharedConfig;
 use crate::{HedgeConfig, Trigger};
 
@@ -134,7 +133,7 @@ impl Stripe {
     /// Whether the call that comes is to be timed.
     #[inline]
     pub(crate) fn pick(&self) -> bool {
-        self.samples.pick()
+        self.samples.pick().timed
     }
 
     /// Records that an attempt that began at this time took longer than until now, and nobody knows

@@ -12,18 +12,16 @@ use crate::{HedgeConfig, Trigger};
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(crate) struct Plan(u64);
 
-const SHADOW: u64 = 1;
-const OFF: u64 = 2;
-/// Calls are timed.
-const TIMED: u64 = 4;
+/// Calls are timed. The mode is below this.
+const TIMED: u64 = 1 << Mode::BITS;
 /// The delay is the percentile's, and changes.
-const LEARNT: u64 = 8;
+const LEARNT: u64 = TIMED << 1;
 /// A closure says the delay.
-const ASKED: u64 = 16;
-const HEDGES_SHIFT: u32 = 5;
+const ASKED: u64 = TIMED << 2;
+const HEDGES_SHIFT: u32 = Mode::BITS + 3;
 const HEDGES: u64 = 7;
 /// The nanoseconds of the delay are above this, with room for two years.
-const DELAY_SHIFT: u32 = 8;
+const DELAY_SHIFT: u32 = HEDGES_SHIFT + 3;
 const NEVER: u64 = u64::MAX >> DELAY_SHIFT;
 
 const _: () = assert!(HedgeConfig::MOST_HEDGES as u64 <= HEDGES);
@@ -31,18 +29,13 @@ const _: () = assert!(HedgeConfig::MOST_HEDGES as u64 <= HEDGES);
 impl Plan {
     /// Makes the plan of `config`, in which a percentile is not known yet.
     pub(crate) fn new(config: &HedgeConfig) -> Self {
-        let mode = match config.mode {
-            Mode::Enforce => 0,
-            Mode::Shadow => SHADOW,
-            Mode::Off => OFF,
-        };
         let (how, delay) = match config.trigger {
             Trigger::Percentile(_) => (TIMED | LEARNT, None),
             Trigger::After(delay) => (0, Some(delay)),
             Trigger::Custom(_) => (TIMED | ASKED, None),
         };
         let hedges = u64::from(config.max_hedges) << HEDGES_SHIFT;
-        Self(mode | how | hedges).with_delay(delay)
+        Self(config.mode as u64 | how | hedges).with_delay(delay)
     }
 
     /// Returns the plan with this delay.
@@ -53,11 +46,7 @@ impl Plan {
 
     #[inline]
     pub(crate) const fn mode(self) -> Mode {
-        match self.0 & (SHADOW | OFF) {
-            0 => Mode::Enforce,
-            SHADOW => Mode::Shadow,
-            _ => Mode::Off,
-        }
+        Mode::of_word(self.0)
     }
 
     #[inline]
@@ -82,7 +71,7 @@ impl Plan {
     #[inline]
     pub(crate) const fn hedges(self) -> u32 {
         let is_unknown = self.0 >> DELAY_SHIFT == NEVER && !self.is_asked();
-        if is_unknown || self.0 & OFF != 0 {
+        if is_unknown || matches!(self.mode(), Mode::Off) {
             return 0;
         }
         (self.0 >> HEDGES_SHIFT & HEDGES) as u32

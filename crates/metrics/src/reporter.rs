@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 use tracing::level_filters::LevelFilter;
@@ -34,6 +34,8 @@ struct Shared {
     overflows: Burst,
     exhaustions: Burst,
     store_failures: Burst,
+    /// What has been handed over when the instance went.
+    retired: Mutex<Option<InstanceSnapshot>>,
 }
 
 /// The target of all that goes to `tracing`.
@@ -52,6 +54,7 @@ impl Reporter {
                 overflows: Burst::default(),
                 exhaustions: Burst::default(),
                 store_failures: Burst::default(),
+                retired: Mutex::default(),
             }),
             key: None,
             label: None,
@@ -191,10 +194,19 @@ impl Reporter {
         );
     }
 
-    /// Takes the last counts of an instance that goes away, so that metrics lose nothing. Called
-    /// when it is dropped.
-    pub fn retired(&self, last: &InstanceSnapshot) {
-        self.shared.registry.retire(last);
+    /// Takes what an instance that goes away has counted, so that metrics lose nothing.
+    ///
+    /// Called when it is dropped, and again when the last of its calls has ended, if they may
+    /// outlive it: with all that has been counted, of which what is known already is left out.
+    pub fn retired(&self, last: InstanceSnapshot) {
+        let known = self.shared.retired.lock();
+        let known = known
+            .unwrap_or_else(PoisonError::into_inner)
+            .replace(last.clone());
+        self.shared.registry.retire(&match known {
+            Some(known) => last.since(&known),
+            None => last,
+        });
     }
 
     pub(crate) fn name_taken(&self) {

@@ -21,8 +21,6 @@ pub(crate) struct Counts {
     waiting: AtomicUsize,
     /// How long they do. Made with the first.
     waits: OnceLock<Latency>,
-    /// What has been handed over when the layer went.
-    retired: OnceLock<InstanceSnapshot>,
 }
 
 /// What is counted.
@@ -98,7 +96,6 @@ impl Counts {
             counters: Counters::new(),
             waiting: AtomicUsize::new(0),
             waits: OnceLock::new(),
-            retired: OnceLock::new(),
         }
     }
 
@@ -169,11 +166,10 @@ impl Counts {
         snapshot
     }
 
-    /// Hands over what has been counted when the layer goes, with all in `last`. What comes later
-    /// follows.
+    /// Hands over what has been counted when the layer goes, with all that it knows. What comes
+    /// later follows.
     pub(crate) fn retire(&self, last: InstanceSnapshot) {
-        self.reporter.retired(&last);
-        let _ = self.retired.set(last);
+        self.reporter.retired(last);
     }
 
     /// Returns how often something was counted.
@@ -184,10 +180,6 @@ impl Counts {
 
 impl Drop for Counts {
     fn drop(&mut self) {
-        let last = self.snapshot();
-        self.reporter.retired(&match self.retired.get() {
-            Some(retired) => last.since(retired),
-            None => last,
-        });
+        self.reporter.retired(self.snapshot());
     }
 }

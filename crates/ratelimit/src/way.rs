@@ -47,14 +47,7 @@ impl Core {
 
     #[inline]
     pub(crate) fn mode(&self) -> Mode {
-        const SHADOW: u8 = Mode::Shadow as u8;
-        const OFF: u8 = Mode::Off as u8;
-
-        match self.mode.load(Ordering::Relaxed) {
-            SHADOW => Mode::Shadow,
-            OFF => Mode::Off,
-            _ => Mode::Enforce,
-        }
+        Mode::of_word(self.mode.load(Ordering::Relaxed).into())
     }
 
     pub(crate) fn set_mode(&self, mode: Mode) {

@@ -1,5 +1,3 @@
-use std::sync::OnceLock;
-
 use watertight_core::{Counters, FailureKind, Name, Outcome};
 use watertight_metrics::{CallCounts, InstanceSnapshot, PatternCount, Reporter};
 
@@ -13,8 +11,6 @@ pub(crate) struct Counts {
     name: Name,
     reporter: Reporter,
     counters: Counters<{ Count::OWN + GiveUp::ALL.len() }>,
-    /// What has been handed over when the layer went.
-    retired: OnceLock<InstanceSnapshot>,
 }
 
 /// What is counted besides why calls were given up.
@@ -41,7 +37,6 @@ impl Counts {
             name,
             reporter,
             counters: Counters::new(),
-            retired: OnceLock::new(),
         }
     }
 
@@ -106,20 +101,15 @@ impl Counts {
         snapshot
     }
 
-    /// Hands over what has been counted when the layer goes, with all in `last`. What comes later
-    /// follows.
+    /// Hands over what has been counted when the layer goes, with all that it knows. What comes
+    /// later follows.
     pub(crate) fn retire(&self, last: InstanceSnapshot) {
-        self.reporter.retired(&last);
-        let _ = self.retired.set(last);
+        self.reporter.retired(last);
     }
 }
 
 impl Drop for Counts {
     fn drop(&mut self) {
-        let last = self.snapshot();
-        self.reporter.retired(&match self.retired.get() {
-            Some(retired) => last.since(retired),
-            None => last,
-        });
+        self.reporter.retired(self.snapshot());
     }
 }

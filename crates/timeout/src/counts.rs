@@ -15,8 +15,6 @@ pub(crate) struct Counts {
     counters: Counters<{ Count::ALL }>,
     /// Made with the first call that is timed for it.
     latency: OnceLock<Latency>,
-    /// What has been handed over when the layer went.
-    retired: OnceLock<InstanceSnapshot>,
 }
 
 /// What is counted.
@@ -66,7 +64,6 @@ impl Counts {
             reporter,
             counters: Counters::new(),
             latency: OnceLock::new(),
-            retired: OnceLock::new(),
         }
     }
 
@@ -147,20 +144,15 @@ impl Counts {
         snapshot
     }
 
-    /// Hands over what has been counted when the layer goes, with all in `last`. What comes later
-    /// follows.
+    /// Hands over what has been counted when the layer goes, with all that it knows. What comes
+    /// later follows.
     pub(crate) fn retire(&self, last: InstanceSnapshot) {
-        self.reporter.retired(&last);
-        let _ = self.retired.set(last);
+        self.reporter.retired(last);
     }
 }
 
 impl Drop for Counts {
     fn drop(&mut self) {
-        let last = self.snapshot(Instant::now());
-        self.reporter.retired(&match self.retired.get() {
-            Some(retired) => last.since(retired),
-            None => last,
-        });
+        self.reporter.retired(self.snapshot(Instant::now()));
     }
 }

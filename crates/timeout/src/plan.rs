@@ -14,38 +14,27 @@ pub(crate) struct Plan(u64);
 /// As many nanoseconds as these are no limit.
 pub(crate) const UNLIMITED: u64 = u64::MAX >> LIMIT_SHIFT;
 
-const SHADOW: u64 = 1;
-const OFF: u64 = 2;
-/// All calls are timed.
-const TIMED: u64 = 4;
+/// All calls are timed. The mode is below this.
+const TIMED: u64 = 1 << Mode::BITS;
 /// The limit is learnt, and not here.
-const LEARNT: u64 = 8;
+const LEARNT: u64 = TIMED << 1;
 /// The nanoseconds of the limit are above this, with room for 36 years.
-const LIMIT_SHIFT: u32 = 4;
+const LIMIT_SHIFT: u32 = Mode::BITS + 2;
 
 impl Plan {
     pub(crate) fn new(config: &TimeoutConfig) -> Self {
-        let mode = match config.mode {
-            Mode::Enforce => 0,
-            Mode::Shadow => SHADOW,
-            Mode::Off => OFF,
-        };
         let timed = if config.durations { TIMED } else { 0 };
         let (how, limit) = match config.limit {
             TimeLimit::None => (0, UNLIMITED),
             TimeLimit::Fixed(limit) => (0, in_nanos(limit)),
             TimeLimit::Adaptive(_) => (LEARNT, UNLIMITED),
         };
-        Self(mode | timed | how | limit << LIMIT_SHIFT)
+        Self(config.mode as u64 | timed | how | limit << LIMIT_SHIFT)
     }
 
     #[inline]
     pub(crate) const fn mode(self) -> Mode {
-        match self.0 & (SHADOW | OFF) {
-            0 => Mode::Enforce,
-            SHADOW => Mode::Shadow,
-            _ => Mode::Off,
-        }
+        Mode::of_word(self.0)
     }
 
     #[inline]

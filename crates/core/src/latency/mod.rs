@@ -4,7 +4,9 @@ mod decay;
 mod fading;
 mod histogram;
 mod quantile;
+mod samples;
 mod scale;
 
 pub use histogram::Histogram;
 pub use quantile::Quantile;
+pub use samples::{Pick, Samples};

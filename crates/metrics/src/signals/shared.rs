@@ -97,6 +97,6 @@ impl Instance for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.reporter.retired(&self.snapshot());
+        self.reporter.retired(self.snapshot());
     }
 }

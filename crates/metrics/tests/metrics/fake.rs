@@ -74,7 +74,7 @@ impl Instance for Fake {
 
 impl Drop for Fake {
     fn drop(&mut self) {
-        self.reporter.retired(&self.snapshot());
+        self.reporter.retired(self.snapshot());
     }
 }
 

@@ -1,5 +1,3 @@
-use std::sync::OnceLock;
-
 use tokio::time::Instant;
 use watertight_core::{Counters, Mode, Name, Outcome, Reason};
 use watertight_metrics::{CallCounts, InstanceSnapshot, RejectionCount, Reporter};
@@ -13,8 +11,6 @@ pub(super) struct Counts {
     name: Name,
     reporter: Reporter,
     counters: Counters<{ Count::ALL }>,
-    /// What has been handed over when the layer went.
-    retired: OnceLock<InstanceSnapshot>,
 }
 
 /// What is counted.
@@ -55,7 +51,6 @@ impl Counts {
             name,
             reporter,
             counters: Counters::new(),
-            retired: OnceLock::new(),
         }
     }
 
@@ -125,20 +120,14 @@ impl Counts {
         snapshot
     }
 
-    /// Hands over what has been counted when the layer goes. What comes later follows.
+    /// Hands over what has been counted: when the layer goes, and when its last call has ended.
     pub(super) fn retire(&self) {
-        let last = self.snapshot();
-        self.reporter.retired(&last);
-        let _ = self.retired.set(last);
+        self.reporter.retired(self.snapshot());
     }
 }
 
 impl Drop for Counts {
     fn drop(&mut self) {
-        let last = self.snapshot();
-        self.reporter.retired(&match self.retired.get() {
-            Some(retired) => last.since(retired),
-            None => last,
-        });
+        self.retire();
     }
 }

@@ -82,14 +82,7 @@ impl Core {
     }
 
     pub(super) fn mode(&self) -> Mode {
-        const SHADOW: u8 = Mode::Shadow as u8;
-        const OFF: u8 = Mode::Off as u8;
-
-        match self.mode.load(Ordering::Relaxed) {
-            SHADOW => Mode::Shadow,
-            OFF => Mode::Off,
-            _ => Mode::Enforce,
-        }
+        Mode::of_word(self.mode.load(Ordering::Relaxed).into())
     }
 
     pub(super) fn set_mode(&self, mode: Mode) {

@@ -20,8 +20,6 @@ pub(super) struct Counts {
     waiting: AtomicUsize,
     /// How long they do. Made with the first.
     waits: OnceLock<Latency>,
-    /// What has been handed over when the layer went.
-    retired: OnceLock<InstanceSnapshot>,
 }
 
 /// What is counted.
@@ -60,7 +58,6 @@ impl Counts {
             counters: Counters::new(),
             waiting: AtomicUsize::new(0),
             waits: OnceLock::new(),
-            retired: OnceLock::new(),
         }
     }
 
@@ -135,20 +132,14 @@ impl Counts {
         snapshot
     }
 
-    /// Hands over what has been counted when the layer goes. What comes later follows.
+    /// Hands over what has been counted: when the layer goes, and when its last call has ended.
     pub(super) fn retire(&self) {
-        let last = self.snapshot();
-        self.reporter.retired(&last);
-        let _ = self.retired.set(last);
+        self.reporter.retired(self.snapshot());
     }
 }
 
 impl Drop for Counts {
     fn drop(&mut self) {
-        let last = self.snapshot();
-        self.reporter.retired(&match self.retired.get() {
-            Some(retired) => last.since(retired),
-            None => last,
-        });
+        self.retire();
     }
 }
