@@ -134,7 +134,10 @@ impl<A, R, L> RateLimitBuilder<A, R, L> {
     }
 
     /// Sets whether answers say how much is left, where there is a way to say it: `.http()`.
-    /// Default: true.
+    /// Default: false.
+    ///
+    /// Who knows what is left need not find out by being refused. It allocates what is written. A
+    /// refusal says how the limit stands anyhow.
     pub fn announce(mut self, announce: bool) -> Self {
         self.config.announce = announce;
         self
@@ -330,7 +333,7 @@ impl<A, C, N, K, D, P, T, L> SetFinish for RateLimitBuilder<A, Rules<C, N, K, D,
     }
 }
 
-/// An answer says how much is left.
+/// An answer can say how much is left, and does so with [`announce`](RateLimitBuilder::announce).
 impl<A, C, N, K, D, P, T, L> SetNotes for RateLimitBuilder<A, Rules<C, N, K, D, P, T>, L> {
     type With<T2> = RateLimitBuilder<A, Rules<C, N, K, D, P, T2>, L>;
 

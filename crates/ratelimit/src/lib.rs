@@ -16,13 +16,16 @@
 //!
 //! # Example
 //!
-//! Over HTTP, say so first, by `HttpExt` of `watertight-http`, and answers say how much is left:
+//! Over HTTP, say so first, by `HttpExt` of `watertight-http`. Answers then can say how much is left:
 //!
 //! ```
 //! use watertight_http::HttpExt;
 //! use watertight_ratelimit::{Quota, TokenBucketLayer};
 //!
-//! let layer = TokenBucketLayer::builder("api", Quota::per_second(100)).http().build();
+//! let layer = TokenBucketLayer::builder("api", Quota::per_second(100))
+//!     .http()
+//!     .announce(true)
+//!     .build();
 //! # let _ = layer;
 //! ```
 //!
@@ -179,8 +182,8 @@
 //!
 //! A call that passes allocates nothing, takes no lock, reads the clock once, and once more for a
 //! penalty; one that waits is allocated. A sliding window that does not fit in a word takes the lock
-//! of its key, and its log grows as callers use it. That an answer tells how the limit stands takes
-//! longer than all the rest: [`announce`](RateLimitBuilder::announce) turns it off.
+//! of its key, and its log grows as callers use it. That an answer tells how the limit stands, with
+//! [`announce`](RateLimitBuilder::announce), takes longer than all the rest, and allocates.
 //!
 //! The clock is tokio's, which tests can pause: a fifth of what a call of a token bucket takes. There
 //! is no faster one to choose, for it would win ten nanoseconds and stand in the way of those tests.
@@ -195,7 +198,7 @@
 //! | [`plans`](RateLimitConfig::plans), [`total`](RateLimitConfig::total) | none |
 //! | [`max_keys`](RateLimitConfig::max_keys), [`when_full`](RateLimitConfig::when_full) | 65,536, [`WhenFull::Evict`] |
 //! | [`missing_key`](RateLimitConfig::missing_key) | [`MissingKey::Refuse`] |
-//! | [`announce`](RateLimitConfig::announce) | true |
+//! | [`announce`](RateLimitConfig::announce) | false |
 //! | [`store.timeout`](store::StoreConfig::timeout), [`store.on_failure`](store::StoreConfig::on_failure) | 50 ms, `Local(1.0)` |
 //!
 //! The reasons are at the constants of [`RateLimitConfig`] and [`StoreConfig`](store::StoreConfig).

@@ -1,11 +1,15 @@
 //! What a call costs.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use allocation_counter::measure;
-use tower::{BoxError, Layer, Service};
+use http::{Request, Response};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use watertight_core::Key;
+use watertight_http::HttpExt;
 use watertight_ratelimit::{Quota, RateLimitBuilder, TokenBucket};
 
 use crate::stage::{Echo, bucket};
@@ -40,6 +44,19 @@ fn a_call_that_passes_allocates_nothing() {
     let planned = builder(1).plan("pro", Quota::per_hour(1_000));
     let planned = planned.plan_by(|_: &u64| Some("pro"));
     assert_eq!(allocations(planned.build().layer(Echo), true), 0);
+}
+
+#[test]
+fn an_answer_over_http_allocates_nothing_unless_it_tells_of_the_limit() {
+    let over_http = |builder: RateLimitBuilder<TokenBucket>| {
+        let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(()))));
+        let service = builder.http().build().layer(inner);
+        service.map_request(|_: u64| Request::new(()))
+    };
+
+    assert_eq!(allocations(over_http(builder(1_000)), true), 0);
+    let announced = over_http(builder(1_000).announce(true));
+    assert!(allocations(announced, true) > 0);
 }
 
 #[test]
