@@ -88,10 +88,12 @@ pub(super) fn windows() -> Family {
             .within(SUCCESS),
             Row::success("watertight sliding window, ten buckets", || {
                 window(SlidingWindow::Buckets(10))
-            }),
+            })
+            .within(SUCCESS),
             Row::success("watertight sliding window, exact", || {
                 window(SlidingWindow::Exact)
-            }),
+            })
+            .within(SUCCESS),
             Row::success("watertight leaky bucket", || {
                 LeakyBucketLayer::builder("api", rate_for(1))
                     .slack(RATE / 2)

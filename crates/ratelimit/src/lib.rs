@@ -182,7 +182,7 @@
 //!
 //! A call that passes allocates nothing, takes no lock, reads the clock once, and once more for a
 //! penalty; one that waits is allocated. A sliding window that does not fit in a word takes the lock
-//! of its key, and its log grows as callers use it. That an answer tells how the limit stands, with
+//! of its key, and is allocated when its key comes. That an answer tells how the limit stands, with
 //! [`announce`](RateLimitBuilder::announce), takes longer than all the rest, and allocates.
 //!
 //! The clock is tokio's, which tests can pause: a fifth of what a call of a token bucket takes. There
