@@ -8,8 +8,8 @@ use watertight_core::{ConfigError, Key, Mode};
 use watertight_metrics::{Handle, Instance};
 
 use crate::algorithm::Algorithm;
-use crate::limits::Ask;
 use crate::shared::Shared;
+use crate::verdict::Ask;
 use crate::{
     Decision, LeakyBucket, RateLimitConfig, RateLimitSnapshot, SlidingWindow, TokenBucket,
 };

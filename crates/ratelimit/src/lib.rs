@@ -122,8 +122,10 @@
 //! With [`key`](RateLimitBuilder::key) each key has quotas of its own, in memory of a fixed size:
 //! 24 bytes for each of [`max_keys`](RateLimitConfig::max_keys), quota and plan, taken with the
 //! first key that comes. A key that has got everything back is as good as one that never came, and
-//! gives way for nothing. Windows that do not fit in a word, which [`SlidingWindow`] tells, are kept
-//! in a map of so many keys. Where there are more keys than that,
+//! gives way for nothing.
+//!
+//! Windows that do not fit in a word, which [`SlidingWindow`] tells, are kept in a map
+//! of so many keys. Where there are more keys than that,
 //! [`when_full`](RateLimitBuilder::when_full) says who goes. A call in which no key is found is
 //! refused, or what [`missing_key`](RateLimitBuilder::missing_key) says.
 //!
@@ -251,6 +253,8 @@ mod table;
 mod tables;
 mod ticks;
 mod token_bucket;
+mod total;
+mod verdict;
 mod way;
 mod window;
 mod words;

@@ -7,8 +7,9 @@ use watertight_metrics::{Instance, InstanceSnapshot, Registry};
 use crate::algorithm::Algorithm;
 use crate::config::AnyConfig;
 use crate::counts::Counts;
-use crate::limits::{Ask, Limits};
+use crate::limits::Limits;
 use crate::store::{Keeper, Share};
+use crate::verdict::Ask;
 use crate::way::{Core, Way};
 use crate::{LeakyBucket, RateLimitSnapshot, Status};
 

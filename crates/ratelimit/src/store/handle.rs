@@ -10,8 +10,8 @@ use watertight_metrics::{Handle, Instance};
 use super::{Act, Answer, StoreError, StoredSnapshot};
 use crate::algorithm::Algorithm;
 use crate::counts::Count;
-use crate::limits::Ask;
 use crate::shared::Shared;
+use crate::verdict::Ask;
 use crate::{Decision, RateLimitConfig};
 
 /// A look at, and a hand on, a live rate limit whose quotas are kept in a store. Cheap to clone.
