@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
 use watertight_core::Key;
@@ -79,6 +80,16 @@ impl Words for Tables {
             Ok(Ok(word)) => Ok(word),
             Ok(Err(word)) => Err(Unchanged::Word(word)),
             Err(_) => Err(Unchanged::NoRoom),
+        }
+    }
+
+    fn forget(&self, key: Option<Key>, index: usize) {
+        let Some(key) = key else {
+            return self.alone.forget(None, index);
+        };
+        if let Some(table) = self.tables[index].get() {
+            let gone = |_| Ok::<_, Infallible>(UNTOUCHED);
+            let _ = table.update(key, self.room.when_full, |word| word, gone);
         }
     }
 }
