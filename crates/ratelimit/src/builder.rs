@@ -26,6 +26,8 @@ pub struct RateLimitBuilder<A, R = Rules, L = InProcess> {
     pub(crate) config: RateLimitConfig<A>,
     pub(crate) registry: Option<Registry>,
     pub(crate) rules: R,
+    /// Whether the rules tell keys apart.
+    keyed: bool,
     /// Where the quotas are kept.
     pub(crate) place: L,
 }
@@ -89,6 +91,7 @@ impl<A, R> RateLimitBuilder<A, R> {
             config,
             registry: None,
             rules,
+            keyed: false,
             place: InProcess,
         }
     }
@@ -161,6 +164,7 @@ impl<A, R, L> RateLimitBuilder<A, R, L> {
             config: self.config,
             registry: self.registry,
             rules: rules(self.rules),
+            keyed: self.keyed,
             place: self.place,
         }
     }
@@ -171,6 +175,7 @@ impl<A, R, L> RateLimitBuilder<A, R, L> {
             config: self.config,
             registry: self.registry,
             rules: self.rules,
+            keyed: self.keyed,
             place: place(self.place),
         }
     }
@@ -198,7 +203,7 @@ impl<A: Algorithm, R> RateLimitBuilder<A, R> {
         self.config.validate()?;
         let registry = self.registry.unwrap_or_else(|| Registry::global().clone());
         let config = self.config.into_any();
-        let shared = Shared::new(A::KIND, self.name, config, None, &registry);
+        let shared = Shared::new(A::KIND, self.name, config, None, self.keyed, &registry);
         Ok(RateLimitLayer::with(shared, self.rules, self.place))
     }
 }
@@ -243,7 +248,9 @@ impl<A, C, N, K, D, P, T, L> RateLimitBuilder<A, Rules<C, N, K, D, P, T>, L> {
 
     /// [`key`](Self::key) by a type.
     pub fn key_by<K2>(self, key: K2) -> RateLimitBuilder<A, Rules<C, N, K2, D, P, T>, L> {
-        self.with(|rules| rules.key(key))
+        let mut builder = self.with(|rules| rules.key(key));
+        builder.keyed = true;
+        builder
     }
 
     /// Sets how many tokens a call takes. Default: 1.

@@ -120,9 +120,9 @@
 //! # Keys
 //!
 //! With [`key`](RateLimitBuilder::key) each key has quotas of its own, in memory of a fixed size:
-//! 24 bytes for each of [`max_keys`](RateLimitConfig::max_keys), quota and plan, taken with the
-//! first key that comes. A key that has got everything back is as good as one that never came, and
-//! gives way for nothing.
+//! 24 bytes for each of [`max_keys`](RateLimitConfig::max_keys), quota and plan, taken when the
+//! layer is made; with a store, when that first fails. A key that has got everything back is as good
+//! as one that never came, and gives way for nothing.
 //!
 //! Windows that do not fit in a word, which [`SlidingWindow`] tells, are kept in a map
 //! of so many keys. Where there are more keys than that,

@@ -87,6 +87,12 @@ impl Limits {
         limits
     }
 
+    /// Makes room for keys, so that no call has to.
+    pub(crate) fn make_room(&self) {
+        self.in_force()
+            .for_each(|policy| policy.machine.make_room());
+    }
+
     /// Returns where a plan is.
     pub(crate) fn plan(&self, name: &str) -> Option<usize> {
         self.plans.get(name).copied()

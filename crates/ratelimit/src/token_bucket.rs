@@ -195,6 +195,11 @@ impl<W: Words> TokenBucket<W> {
 }
 
 impl TokenBucket<Tables> {
+    /// Makes room for keys.
+    pub(crate) fn make_room(&self) {
+        self.words.make();
+    }
+
     /// Returns how many keys have not got everything back. `None` if there are no keys.
     pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
         let gcras = self.gcras.iter().enumerate();

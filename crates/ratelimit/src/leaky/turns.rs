@@ -178,6 +178,11 @@ impl<W: Words> Turns<W> {
 }
 
 impl Turns<Tables> {
+    /// Makes room for keys.
+    pub(crate) fn make_room(&self) {
+        self.bucket.make_room();
+    }
+
     /// Returns how many keys have something to get back. `None` if there are no keys.
     pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
         self.bucket.keys(now)

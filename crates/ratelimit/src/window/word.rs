@@ -132,6 +132,11 @@ impl<W: Words> WordWindow<W> {
 }
 
 impl WordWindow<Tables> {
+    /// Makes room for keys.
+    pub(crate) fn make_room(&self) {
+        self.words.make();
+    }
+
     /// Returns how many keys have something to get back. `None` if there are no keys.
     pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
         self.words.len(0, |word| self.worth(word, now))

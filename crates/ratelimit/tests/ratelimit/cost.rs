@@ -83,6 +83,17 @@ fn a_key_that_is_new_allocates_nothing() {
     assert_eq!(info.count_total, 0);
 }
 
+/// The table of the keys is there by then.
+#[test]
+fn the_first_key_finds_its_place_made() {
+    let keyed = builder(10).key(|number: &u64| Key::of(*number));
+    let mut api = keyed.and(Quota::per_day(90)).build().layer(Echo);
+
+    let info = measure(|| assert!(passes(&mut api, 0)));
+
+    assert!(info.bytes_total < 1_000, "{info:?}");
+}
+
 /// Each call is of a time of its own, so that a log has as many records as it can have.
 #[tokio::test(start_paused = true)]
 async fn a_window_allocates_nothing_once_its_key_has_come() {
