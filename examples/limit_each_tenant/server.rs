@@ -48,6 +48,7 @@ pub(crate) fn routes() -> Router {
         .plan_by(|request: &Request| Some(request.extensions().get::<Plan>()?.0))
         .key_by(ApiKey::x_api_key())
         .total(TOTAL)
+        .announce(true)
         .build();
 
     let proxies = TrustedProxies::x_forwarded_for(PROXIES).expect("this is an address");
@@ -63,8 +64,6 @@ pub(crate) fn routes() -> Router {
         .classify(HttpClassifier::new().failure([401]))
         .key_by(address)
         .penalty(wrong_key)
-        // Tenants are told what is left of their quotas alone.
-        .announce(false)
         .build();
 
     // What is added last is outermost.

@@ -88,10 +88,12 @@ pub(super) fn windows() -> Family {
             .within(SUCCESS),
             Row::success("watertight sliding window, ten buckets", || {
                 window(SlidingWindow::Buckets(10))
-            }),
+            })
+            .within(SUCCESS),
             Row::success("watertight sliding window, exact", || {
                 window(SlidingWindow::Exact)
-            }),
+            })
+            .within(SUCCESS),
             Row::success("watertight leaky bucket", || {
                 LeakyBucketLayer::builder("api", rate_for(1))
                     .slack(RATE / 2)
@@ -112,7 +114,8 @@ pub(super) fn over_http() -> Family {
             Row::success("tower_governor", peers::tower_governor_ample),
             Row::success("watertight token bucket, over HTTP", || {
                 OverHttp(Stack::new(ample().http().build(), RespondLayer::new()))
-            }),
+            })
+            .within(SUCCESS),
             Row::success("watertight token bucket, over HTTP, announced", || {
                 OverHttp(Stack::new(
                     ample().announce(true).http().build(),
@@ -149,9 +152,7 @@ fn rate_for(seconds: u64) -> Quota {
 }
 
 fn ample() -> RateLimitBuilder<TokenBucket> {
-    TokenBucketLayer::builder("api", rate_for(1))
-        .announce(false)
-        .registry(&Registry::new())
+    TokenBucketLayer::builder("api", rate_for(1)).registry(&Registry::new())
 }
 
 /// Makes a limit for each of so many keys, which are all known.
@@ -159,7 +160,7 @@ fn keyed(keys: u64) -> impl Wraps {
     // A key that has got everything back would be none.
     let quota = Quota::per_second(1).burst(RATE);
     let builder = TokenBucketLayer::builder("api", quota).key_by(AnyKey(keys));
-    let builder = builder.max_keys(keys as usize).announce(false);
+    let builder = builder.max_keys(keys as usize);
     let layer = builder.registry(&Registry::new()).build();
     for key in 0..keys {
         let _ = layer.handle().key(Key::of(key)).take(1);

@@ -101,7 +101,7 @@
 //!
 //! # Rate limits
 //!
-//! A rate limit over HTTP says on its answers how it stands ([`RateLimitNotes`]), and
+//! A rate limit over HTTP can say on its answers how it stands ([`RateLimitNotes`]), and
 //! [`RespondLayer`] says the same where it refuses. In a client, [`ObeyServerLayer`] reads what
 //! servers say so, and keeps to it. [`RateLimitStatus`], [`RateLimitPolicy`] and
 //! [`LegacyRateLimit`] read single headers.

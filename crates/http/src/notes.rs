@@ -19,7 +19,7 @@ const NEVER: HeaderValue = HeaderValue::from_static("-1");
 /// | note or sign | HTTP | gRPC |
 /// | --- | --- | --- |
 /// | the retries are exhausted | `x-retry-exhausted: 1` | `grpc-retry-pushback-ms: -1` |
-/// | how a rate limit stands | `RateLimit`, `RateLimit-Policy`: [`RateLimitNotes`](crate::RateLimitNotes) | the same |
+/// | how a rate limit stands that has `.announce(true)` | `RateLimit`, `RateLimit-Policy`: [`RateLimitNotes`](crate::RateLimitNotes) | the same |
 /// | not the right credentials | status 401 | `grpc-status: 16`, UNAUTHENTICATED, in the head |
 ///
 /// Both forms are read on every answer. An answer is written to as gRPC has it if its content type

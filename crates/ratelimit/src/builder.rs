@@ -26,6 +26,8 @@ pub struct RateLimitBuilder<A, R = Rules, L = InProcess> {
     pub(crate) config: RateLimitConfig<A>,
     pub(crate) registry: Option<Registry>,
     pub(crate) rules: R,
+    /// Whether the rules tell keys apart.
+    keyed: bool,
     /// Where the quotas are kept.
     pub(crate) place: L,
 }
@@ -89,6 +91,7 @@ impl<A, R> RateLimitBuilder<A, R> {
             config,
             registry: None,
             rules,
+            keyed: false,
             place: InProcess,
         }
     }
@@ -134,7 +137,10 @@ impl<A, R, L> RateLimitBuilder<A, R, L> {
     }
 
     /// Sets whether answers say how much is left, where there is a way to say it: `.http()`.
-    /// Default: true.
+    /// Default: false.
+    ///
+    /// Who knows what is left need not find out by being refused. It allocates what is written. A
+    /// refusal says how the limit stands anyhow.
     pub fn announce(mut self, announce: bool) -> Self {
         self.config.announce = announce;
         self
@@ -158,6 +164,7 @@ impl<A, R, L> RateLimitBuilder<A, R, L> {
             config: self.config,
             registry: self.registry,
             rules: rules(self.rules),
+            keyed: self.keyed,
             place: self.place,
         }
     }
@@ -168,6 +175,7 @@ impl<A, R, L> RateLimitBuilder<A, R, L> {
             config: self.config,
             registry: self.registry,
             rules: self.rules,
+            keyed: self.keyed,
             place: place(self.place),
         }
     }
@@ -195,7 +203,7 @@ impl<A: Algorithm, R> RateLimitBuilder<A, R> {
         self.config.validate()?;
         let registry = self.registry.unwrap_or_else(|| Registry::global().clone());
         let config = self.config.into_any();
-        let shared = Shared::new(A::KIND, self.name, config, None, &registry);
+        let shared = Shared::new(A::KIND, self.name, config, None, self.keyed, &registry);
         Ok(RateLimitLayer::with(shared, self.rules, self.place))
     }
 }
@@ -240,7 +248,9 @@ impl<A, C, N, K, D, P, T, L> RateLimitBuilder<A, Rules<C, N, K, D, P, T>, L> {
 
     /// [`key`](Self::key) by a type.
     pub fn key_by<K2>(self, key: K2) -> RateLimitBuilder<A, Rules<C, N, K2, D, P, T>, L> {
-        self.with(|rules| rules.key(key))
+        let mut builder = self.with(|rules| rules.key(key));
+        builder.keyed = true;
+        builder
     }
 
     /// Sets how many tokens a call takes. Default: 1.
@@ -330,7 +340,7 @@ impl<A, C, N, K, D, P, T, L> SetFinish for RateLimitBuilder<A, Rules<C, N, K, D,
     }
 }
 
-/// An answer says how much is left.
+/// An answer can say how much is left, and does so with [`announce`](RateLimitBuilder::announce).
 impl<A, C, N, K, D, P, T, L> SetNotes for RateLimitBuilder<A, Rules<C, N, K, D, P, T>, L> {
     type With<T2> = RateLimitBuilder<A, Rules<C, N, K, D, P, T2>, L>;
 

@@ -7,7 +7,7 @@ use watertight_core::{Call, Outcome};
 use crate::Penalty;
 use crate::counts::Count;
 use crate::leaky::Turn;
-use crate::limits::Ask;
+use crate::verdict::Ask;
 use crate::way::{Core, Held};
 
 /// A call that has passed a rate limit.

@@ -48,8 +48,8 @@ pub struct RateLimitConfig<A> {
     /// What becomes of a call in which no key is found.
     #[cfg_attr(feature = "serde", serde(default))]
     pub missing_key: MissingKey,
-    /// Whether answers say how much is left.
-    #[cfg_attr(feature = "serde", serde(default = "announce"))]
+    /// Whether answers say how much is left. Refusals say it anyhow.
+    #[cfg_attr(feature = "serde", serde(default))]
     pub announce: bool,
     /// How a layer with a [store](crate::RateLimitBuilder::store) gets on with it. One without has
     /// no use for it.
@@ -71,8 +71,6 @@ pub type LeakyBucketConfig = RateLimitConfig<LeakyBucket>;
 
 /// Under 2 MB for each quota, and more clients than most services have at a time.
 const MAX_KEYS: usize = 65_536;
-/// Who knows what is left need not find out by being refused.
-const ANNOUNCE: bool = true;
 
 impl<A: Algorithm> RateLimitConfig<A> {
     /// Under 2 MB for each quota, and more clients than most services have at a time.
@@ -81,8 +79,9 @@ impl<A: Algorithm> RateLimitConfig<A> {
     pub const WHEN_FULL: WhenFull = WhenFull::Evict;
     /// No free pass for who leaves out what he is told apart by.
     pub const MISSING_KEY: MissingKey = MissingKey::Refuse;
-    /// Who knows what is left need not find out by being refused.
-    pub const ANNOUNCE: bool = ANNOUNCE;
+    /// To find it out and write it takes longer than to let the call pass, and most callers have no
+    /// use for it.
+    pub const ANNOUNCE: bool = false;
 
     /// Makes the settings that are the default but for the quotas, which have none.
     #[must_use]
@@ -175,11 +174,6 @@ const fn max_keys() -> usize {
     MAX_KEYS
 }
 
-#[cfg(feature = "serde")]
-const fn announce() -> bool {
-    ANNOUNCE
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,7 +249,7 @@ mod tests {
         assert_eq!(config.algorithm.queue, 100);
         assert_eq!(config.missing_key, MissingKey::Share);
         assert_eq!(config.max_keys, MAX_KEYS);
-        assert!(config.announce);
+        assert!(!config.announce);
 
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(

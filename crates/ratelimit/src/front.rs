@@ -6,9 +6,10 @@ use watertight_core::{BoxError, Context, KeyBy, Mode, QuotaStatus, Reason, Track
 
 use crate::call::RateLimitCall;
 use crate::leaky::Turn;
-use crate::limits::{Ask, Limits, Verdict};
+use crate::limits::Limits;
 use crate::noting::Noting;
 use crate::shared::Shared;
+use crate::verdict::{Ask, Verdict};
 use crate::{Demand, MissingKey, Penalty, Rules};
 
 /// What decides on the calls of a service.

@@ -8,8 +8,9 @@ use watertight_core::{ConfigError, Key, Mode};
 use watertight_metrics::{Handle, Instance};
 
 use crate::algorithm::Algorithm;
-use crate::limits::Ask;
 use crate::shared::Shared;
+use crate::store::InProcess;
+use crate::verdict::Ask;
 use crate::{
     Decision, LeakyBucket, RateLimitConfig, RateLimitSnapshot, SlidingWindow, TokenBucket,
 };
@@ -37,11 +38,13 @@ use crate::{
 /// handle of one, and [`plan`](Self::plan) that of a plan. Other handles are those of the calls
 /// without a key or plan. The [`total`](crate::RateLimitConfig::total) is asked as well by all that
 /// takes or looks.
-pub struct RateLimitHandle<A> {
-    shared: Arc<Shared>,
+///
+/// With a [store](crate::RateLimitBuilder::store) it is a [`StoredHandle`](crate::store::StoredHandle).
+pub struct RateLimitHandle<A, L = InProcess> {
+    pub(crate) shared: Arc<Shared>,
     plan: usize,
     key: Option<Key>,
-    algorithm: PhantomData<fn() -> A>,
+    kind: PhantomData<fn() -> (A, L)>,
 }
 
 /// The handle of a [`TokenBucketLayer`](crate::TokenBucketLayer).
@@ -55,13 +58,13 @@ pub type SlidingWindowHandle = RateLimitHandle<SlidingWindow>;
 /// What is taken by hand starts at once, or is not taken.
 pub type LeakyBucketHandle = RateLimitHandle<LeakyBucket>;
 
-impl<A> RateLimitHandle<A> {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+impl<A, L> RateLimitHandle<A, L> {
+    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
         Self {
             shared,
             plan: 0,
             key: None,
-            algorithm: PhantomData,
+            kind: PhantomData,
         }
     }
 
@@ -90,6 +93,49 @@ impl<A> RateLimitHandle<A> {
         })
     }
 
+    /// Lets the limit refuse calls, only count what it would refuse, or do nothing. It is set for
+    /// all keys, in this process.
+    pub fn set_mode(&self, mode: Mode) {
+        self.shared.set_mode(mode);
+    }
+
+    pub(crate) fn ask(&self, cost: u64) -> Ask {
+        Ask {
+            plan: self.plan,
+            key: self.key,
+            cost,
+        }
+    }
+}
+
+impl<A: Algorithm, L> RateLimitHandle<A, L> {
+    /// Puts `config` in force while calls are in flight, for all keys.
+    ///
+    /// What has been taken stays taken, of the quota of the same period or else of the one in the
+    /// same place, and comes back at the new rate. Plans are told by their names: one that is new
+    /// is whole, and the calls of one that is gone are served like those without a plan.
+    ///
+    /// Keys that have not come since are found in the memory of the quotas before, which is kept for
+    /// that: of the last eight changes at most, and of the first quotas as long as there is the layer.
+    ///
+    /// A store goes by it from the next order on. As long as other processes have another config, each
+    /// is served by its own.
+    ///
+    /// # Errors
+    ///
+    /// If `config` is invalid, or the store cannot keep such a quota. Then the old one stays in force.
+    pub fn reconfigure(&self, config: RateLimitConfig<A>) -> Result<(), ConfigError> {
+        config.validate()?;
+        let config = config.into_any();
+        if let Some(keeper) = &self.shared.core.keeper {
+            keeper.check(&config)?;
+        }
+        self.shared.reconfigure(config);
+        Ok(())
+    }
+}
+
+impl<A> RateLimitHandle<A> {
     /// Returns a look at the limit.
     #[must_use]
     pub fn snapshot(&self) -> RateLimitSnapshot {
@@ -132,40 +178,6 @@ impl<A> RateLimitHandle<A> {
         let limits = self.shared.core.limits.load();
         limits.charge(self.ask(cost), Instant::now());
     }
-
-    /// Lets the limit refuse calls, only count what it would refuse, or do nothing. It is set for
-    /// all keys.
-    pub fn set_mode(&self, mode: Mode) {
-        self.shared.set_mode(mode);
-    }
-
-    fn ask(&self, cost: u64) -> Ask {
-        Ask {
-            plan: self.plan,
-            key: self.key,
-            cost,
-        }
-    }
-}
-
-impl<A: Algorithm> RateLimitHandle<A> {
-    /// Puts `config` in force while calls are in flight, for all keys.
-    ///
-    /// What has been taken stays taken, of the quota of the same period or else of the one in the
-    /// same place, and comes back at the new rate. Plans are told by their names: one that is new
-    /// is whole, and the calls of one that is gone are served like those without a plan.
-    ///
-    /// Keys that have not come since are found in the memory of the quotas before, which is kept for
-    /// that: of the last eight changes at most, and of the first quotas as long as there is the layer.
-    ///
-    /// # Errors
-    ///
-    /// If `config` is invalid. Then the old one stays in force.
-    pub fn reconfigure(&self, config: RateLimitConfig<A>) -> Result<(), ConfigError> {
-        config.validate()?;
-        self.shared.reconfigure(config.into_any());
-        Ok(())
-    }
 }
 
 impl<A: Algorithm> Handle for RateLimitHandle<A> {
@@ -176,7 +188,7 @@ impl<A: Algorithm> Handle for RateLimitHandle<A> {
     }
 }
 
-impl<A> Clone for RateLimitHandle<A> {
+impl<A, L> Clone for RateLimitHandle<A, L> {
     fn clone(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -185,11 +197,11 @@ impl<A> Clone for RateLimitHandle<A> {
     }
 }
 
-impl<A> fmt::Debug for RateLimitHandle<A> {
+impl<A, L> fmt::Debug for RateLimitHandle<A, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RateLimitHandle")
             .field("name", &self.name())
-            .field("snapshot", &self.snapshot())
-            .finish()
+            .field("mode", &self.shared.core.mode())
+            .finish_non_exhaustive()
     }
 }

@@ -16,13 +16,16 @@
 //!
 //! # Example
 //!
-//! Over HTTP, say so first, by `HttpExt` of `watertight-http`, and answers say how much is left:
+//! Over HTTP, say so first, by `HttpExt` of `watertight-http`. Answers then can say how much is left:
 //!
 //! ```
 //! use watertight_http::HttpExt;
 //! use watertight_ratelimit::{Quota, TokenBucketLayer};
 //!
-//! let layer = TokenBucketLayer::builder("api", Quota::per_second(100)).http().build();
+//! let layer = TokenBucketLayer::builder("api", Quota::per_second(100))
+//!     .http()
+//!     .announce(true)
+//!     .build();
 //! # let _ = layer;
 //! ```
 //!
@@ -117,10 +120,12 @@
 //! # Keys
 //!
 //! With [`key`](RateLimitBuilder::key) each key has quotas of its own, in memory of a fixed size:
-//! 24 bytes for each of [`max_keys`](RateLimitConfig::max_keys), quota and plan, taken with the
-//! first key that comes. A key that has got everything back is as good as one that never came, and
-//! gives way for nothing. Windows that do not fit in a word, which [`SlidingWindow`] tells, are kept
-//! in a map of so many keys. Where there are more keys than that,
+//! 24 bytes for each of [`max_keys`](RateLimitConfig::max_keys), quota and plan, taken when the
+//! layer is made; with a store, when that first fails. A key that has got everything back is as good
+//! as one that never came, and gives way for nothing.
+//!
+//! Windows that do not fit in a word, which [`SlidingWindow`] tells, are kept in a map
+//! of so many keys. Where there are more keys than that,
 //! [`when_full`](RateLimitBuilder::when_full) says who goes. A call in which no key is found is
 //! refused, or what [`missing_key`](RateLimitBuilder::missing_key) says.
 //!
@@ -179,8 +184,8 @@
 //!
 //! A call that passes allocates nothing, takes no lock, reads the clock once, and once more for a
 //! penalty; one that waits is allocated. A sliding window that does not fit in a word takes the lock
-//! of its key, and its log grows as callers use it. That an answer tells how the limit stands takes
-//! longer than all the rest: [`announce`](RateLimitBuilder::announce) turns it off.
+//! of its key, and is allocated when its key comes. That an answer tells how the limit stands, with
+//! [`announce`](RateLimitBuilder::announce), takes longer than all the rest, and allocates.
 //!
 //! The clock is tokio's, which tests can pause: a fifth of what a call of a token bucket takes. There
 //! is no faster one to choose, for it would win ten nanoseconds and stand in the way of those tests.
@@ -195,7 +200,7 @@
 //! | [`plans`](RateLimitConfig::plans), [`total`](RateLimitConfig::total) | none |
 //! | [`max_keys`](RateLimitConfig::max_keys), [`when_full`](RateLimitConfig::when_full) | 65,536, [`WhenFull::Evict`] |
 //! | [`missing_key`](RateLimitConfig::missing_key) | [`MissingKey::Refuse`] |
-//! | [`announce`](RateLimitConfig::announce) | true |
+//! | [`announce`](RateLimitConfig::announce) | false |
 //! | [`store.timeout`](store::StoreConfig::timeout), [`store.on_failure`](store::StoreConfig::on_failure) | 50 ms, `Local(1.0)` |
 //!
 //! The reasons are at the constants of [`RateLimitConfig`] and [`StoreConfig`](store::StoreConfig).
@@ -248,6 +253,8 @@ mod table;
 mod tables;
 mod ticks;
 mod token_bucket;
+mod total;
+mod verdict;
 mod way;
 mod window;
 mod words;

@@ -3,15 +3,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::{Key, Name, QuotaStatus};
+use watertight_core::Name;
 
 use crate::config::AnyConfig;
 use crate::decision::Meter;
 use crate::leaky::Turn;
 use crate::machine::{Machine, Plant};
 use crate::policy::Policy;
-use crate::store::{Act, Order, Share, StoreConfig};
-use crate::{Decision, MissingKey, Quotas, Status};
+use crate::store::{Share, StoreConfig};
+use crate::total::{Term, Total};
+use crate::verdict::{Ask, Verdict};
+use crate::{MissingKey, Quotas, Status};
 
 /// The limits in force, which are replaced as a whole.
 #[derive(Debug)]
@@ -20,45 +22,15 @@ pub(crate) struct Limits {
     policies: Vec<Arc<Policy>>,
     /// Where in `policies` the plans are.
     plans: BTreeMap<String, usize>,
-    total: Option<Arc<Policy>>,
+    pub(crate) total: Option<Total>,
+    /// That of a total which begins with these limits.
+    term: Term,
     /// How many keys were forgotten that are not counted by the policies any more.
     evicted_before: u64,
     pub(crate) missing_key: MissingKey,
     pub(crate) announce: bool,
     /// How a layer with a store gets on with it.
     pub(crate) store: StoreConfig,
-}
-
-/// What a call asks for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ask {
-    /// Where the plan is, 0 for none.
-    pub(crate) plan: usize,
-    pub(crate) key: Option<Key>,
-    pub(crate) cost: u64,
-}
-
-impl Ask {
-    /// Nothing, of what all calls without a key and a plan share.
-    pub(crate) const ALL: Self = Self {
-        plan: 0,
-        key: None,
-        cost: 0,
-    };
-}
-
-/// What the limits say of a call.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Verdict {
-    pub(crate) decision: Decision,
-    pub(crate) policy: Name,
-}
-
-impl Verdict {
-    /// Returns how the limit stands, by its name.
-    pub(crate) const fn quota(&self) -> QuotaStatus {
-        self.decision.status.named(self.policy)
-    }
 }
 
 impl Limits {
@@ -75,32 +47,35 @@ impl Limits {
         now: Instant,
     ) -> Self {
         let plant = Plant::new(config, share);
-        let policy = |name: String, quotas: &Quotas, plant: &Plant, old: Option<&Arc<Policy>>| {
-            Policy::in_place_of(old, &name, quotas, plant, now)
+        let policy = |name: String, quotas: &Quotas, old: Option<&Arc<Policy>>| {
+            Policy::in_place_of(old, &name, quotas, &plant, now)
         };
         let old_one = |place: usize| before.and_then(|before| before.policies.get(place));
 
         let mut plans = before.map_or_else(BTreeMap::new, |before| before.plans.clone());
-        let own = policy(name.as_str().into(), &config.quotas, &plant, old_one(0));
+        let own = policy(name.as_str().into(), &config.quotas, old_one(0));
         let mut policies = vec![own; plans.len() + 1];
         for (plan, quotas) in &config.plans {
             let next = plans.len() + 1;
             let place = *plans.entry(plan.clone()).or_insert(next);
-            let made = policy(format!("{name}/{plan}"), quotas, &plant, old_one(place));
+            let made = policy(format!("{name}/{plan}"), quotas, old_one(place));
             if place < policies.len() {
                 policies[place] = made;
             } else {
                 policies.push(made);
             }
         }
+        let term = before.map_or_else(Term::default, |before| before.term.next());
         let total = config.total.as_ref().map(|quotas| {
             let old = before.and_then(|before| before.total.as_ref());
-            policy(format!("{name}/total"), quotas, &plant.of_total(), old)
+            let (name, plant) = (format!("{name}/total"), plant.of_total());
+            Total::in_place_of(old, &name, quotas, &plant, term, now)
         });
         let mut limits = Self {
             policies,
             plans,
             total,
+            term,
             evicted_before: 0,
             missing_key: config.missing_key,
             announce: config.announce,
@@ -110,6 +85,12 @@ impl Limits {
             limits.evicted_before = all.saturating_sub(limits.evicted().unwrap_or(0));
         }
         limits
+    }
+
+    /// Makes room for keys, so that no call has to.
+    pub(crate) fn make_room(&self) {
+        self.in_force()
+            .for_each(|policy| policy.machine.make_room());
     }
 
     /// Returns where a plan is.
@@ -157,76 +138,35 @@ impl Limits {
         let verdict = policy.verdict(own);
         match &self.total {
             Some(total) if own.admitted => {
-                let of_all = total.machine.take(None, ask.cost, now);
-                if of_all.admitted {
-                    (tighter(verdict, total.verdict(of_all)), turn)
+                let of_all = total.take(ask.cost, now);
+                if of_all.decision.admitted {
+                    let turn = turn.map(|turn| turn.with_total(total.term));
+                    (verdict.tighter(of_all), turn)
                 } else {
                     policy.machine.leave(ask.key, ask.cost, turn.as_ref(), now);
-                    (total.verdict(of_all), None)
+                    (of_all, None)
                 }
             }
             // It may be the total that takes longer.
-            Some(total) => {
-                let of_all = total.machine.peek(None, ask.cost, now);
-                (tighter(verdict, total.verdict(of_all)), None)
-            }
+            Some(total) => (verdict.tighter(total.peek(ask.cost, now)), None),
             None => (verdict, turn),
         }
-    }
-
-    /// Returns what a store is to be told that keeps the quotas of who asks.
-    pub(crate) fn order(&self, ask: Ask, act: Act, patience: Duration) -> Order<'_> {
-        self.policy(ask.plan).order(ask.key, act, patience)
-    }
-
-    /// Returns what a store's decision says.
-    pub(crate) fn verdict_of(&self, ask: Ask, decision: Decision) -> Verdict {
-        self.policy(ask.plan).verdict(decision)
-    }
-
-    /// Takes what a call costs of the total, if there is one.
-    pub(crate) fn take_of_total(&self, ask: Ask, now: impl FnOnce() -> Instant) -> Option<Verdict> {
-        let total = self.total.as_ref()?;
-        Some(total.verdict(total.machine.take(None, ask.cost, now())))
-    }
-
-    /// Says how the total stands, if there is one.
-    pub(crate) fn peek_at_total(&self, now: Instant) -> Option<Verdict> {
-        let total = self.total.as_ref()?;
-        Some(total.verdict(total.machine.peek(None, 0, now)))
-    }
-
-    /// Gives back what a call has taken of the total.
-    pub(crate) fn give_total_back(&self, ask: Ask, now: Instant) {
-        if let Some(total) = &self.total {
-            total.machine.give_back(None, ask.cost, now);
-        }
-    }
-
-    /// Takes what a call costs, now or with a turn, and nothing of the total.
-    pub(crate) fn arrive_at_own(
-        &self,
-        ask: Ask,
-        now: Instant,
-        patience: Duration,
-    ) -> (Verdict, Option<Turn>) {
-        let policy = self.policy(ask.plan);
-        let (own, turn) = policy.machine.arrive(ask.key, ask.cost, now, || patience);
-        (policy.verdict(own), turn)
-    }
-
-    /// Gives back what a call has taken that is not made, and nothing of the total.
-    pub(crate) fn leave_own(&self, ask: Ask, turn: Option<&Turn>, now: Instant) {
-        self.policy(ask.plan)
-            .machine
-            .leave(ask.key, ask.cost, turn, now);
     }
 
     /// Gives back what a call has taken that has waited for its turn, and was not made.
     pub(crate) fn leave(&self, ask: Ask, turn: &Turn, now: Instant) {
         let policy = self.policy(ask.plan);
         policy.machine.leave(ask.key, ask.cost, Some(turn), now);
-        self.give_total_back(ask, now);
+        if let Some(term) = turn.total {
+            self.give_total_back(ask, term, now);
+        }
+    }
+
+    /// Gives back what a call has taken of the total in this term.
+    pub(crate) fn give_total_back(&self, ask: Ask, term: Term, now: Instant) {
+        if let Some(total) = self.total.as_ref().filter(|total| total.term == term) {
+            total.give_back(ask.cost, now);
+        }
     }
 
     /// Takes what there is, up to the cost.
@@ -235,13 +175,10 @@ impl Limits {
         let (taken, own) = policy.machine.take_up_to(ask.key, ask.cost, now);
         match &self.total {
             Some(total) if taken > 0 => {
-                let (taken_of_all, of_all) = total.machine.take_up_to(None, taken, now);
+                let (taken_of_all, of_all) = total.take_up_to(taken, now);
                 let more = taken - taken_of_all;
                 policy.machine.give_back(ask.key, more, now);
-                (
-                    taken_of_all,
-                    tighter(policy.verdict(own), total.verdict(of_all)),
-                )
+                (taken_of_all, policy.verdict(own).tighter(of_all))
             }
             _ => (taken, policy.verdict(own)),
         }
@@ -252,7 +189,7 @@ impl Limits {
         let policy = self.policy(ask.plan);
         let own = policy.verdict(policy.machine.peek(ask.key, ask.cost, now));
         match &self.total {
-            Some(total) => tighter(own, total.verdict(total.machine.peek(None, ask.cost, now))),
+            Some(total) => own.tighter(total.peek(ask.cost, now)),
             None => own,
         }
     }
@@ -268,7 +205,9 @@ impl Limits {
         self.policy(ask.plan)
             .machine
             .give_back(ask.key, ask.cost, now);
-        self.give_total_back(ask, now);
+        if let Some(total) = &self.total {
+            total.give_back(ask.cost, now);
+        }
     }
 
     /// Takes a penalty of who asks. It is none of the others' fault, and the total stays as it is.
@@ -284,8 +223,8 @@ impl Limits {
 
     /// Returns how the limit of all keys together stands.
     pub(crate) fn total(&self, now: Instant) -> Option<Status> {
-        let verdict = self.peek_at_total(now)?;
-        Some(verdict.decision.status)
+        let total = self.total.as_ref()?;
+        Some(total.peek(0, now).decision.status)
     }
 
     /// Returns how many keys there are of which something is known. `None` if there are no keys.
@@ -310,7 +249,7 @@ impl Limits {
 
     /// Returns the policy of a plan. One that is no more is served like calls without a plan.
     #[inline]
-    fn policy(&self, plan: usize) -> &Policy {
+    pub(crate) fn policy(&self, plan: usize) -> &Policy {
         self.policies.get(plan).unwrap_or(&self.policies[0])
     }
 
@@ -321,14 +260,5 @@ impl Limits {
         [own]
             .into_iter()
             .chain(plans.filter(|policy| !Arc::ptr_eq(policy, own)))
-    }
-}
-
-/// Returns the verdict that stands if both have to be met.
-pub(crate) fn tighter(own: Verdict, of_all: Verdict) -> Verdict {
-    if of_all.decision.is_stricter_than(&own.decision) {
-        of_all
-    } else {
-        own
     }
 }

@@ -120,6 +120,11 @@ impl Machine {
         }
     }
 
+    /// Makes room for keys, so that no call has to.
+    pub(crate) fn make_room(&self) {
+        each!(self, machine => machine.make_room());
+    }
+
     /// Takes what a call costs, now or with a turn for which it waits no longer than `patience`.
     #[inline]
     pub(crate) fn arrive(

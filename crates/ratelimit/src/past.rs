@@ -41,6 +41,11 @@ impl<W: Words> Past<W> {
         gcra.carry(word, old, past.changed_at)
     }
 
+    /// Forgets what is known of `key`.
+    pub(crate) fn forget(&self, key: Option<Key>) {
+        (0..self.gcras.len()).for_each(|index| self.words.forget(key, index));
+    }
+
     /// Finds the quota that `gcra` took the place of: the one of the same period, or else the one
     /// in the same place.
     fn predecessor(&self, index: usize, gcra: &Gcra) -> Option<(usize, &Gcra)> {

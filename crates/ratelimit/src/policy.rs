@@ -4,9 +4,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use watertight_core::{Key, Name};
 
-use crate::limits::Verdict;
 use crate::machine::{Machine, Plant};
 use crate::store::{Act, Order};
+use crate::verdict::Verdict;
 use crate::{Decision, Quotas};
 
 /// What some calls are limited by.

@@ -7,8 +7,9 @@ use watertight_metrics::{Instance, InstanceSnapshot, Registry};
 use crate::algorithm::Algorithm;
 use crate::config::AnyConfig;
 use crate::counts::Counts;
-use crate::limits::{Ask, Limits};
+use crate::limits::Limits;
 use crate::store::{Keeper, Share};
+use crate::verdict::Ask;
 use crate::way::{Core, Way};
 use crate::{LeakyBucket, RateLimitSnapshot, Status};
 
@@ -17,6 +18,8 @@ use crate::{LeakyBucket, RateLimitSnapshot, Status};
 pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
     pub(crate) stripes: Stripes<Way>,
+    /// Whether its calls have keys that are counted here.
+    keyed: bool,
     /// The settings in force. It guards the changes of the limits: one at a time.
     config: Mutex<AnyConfig>,
 }
@@ -27,17 +30,22 @@ impl Shared {
         name: Name,
         config: AnyConfig,
         keeper: Option<Keeper>,
+        keyed: bool,
         registry: &Registry,
     ) -> Arc<Self> {
         let reporter = registry.reporter(kind, name);
         let counts = Counts::new(kind, name, reporter.clone());
         let share = granted(&config, keeper.as_ref());
         let limits = Limits::new(name, &config, share, None, Instant::now());
+        if keyed {
+            limits.make_room();
+        }
         let core = Core::new(config.mode, limits, counts, reporter, keeper);
         let core = Arc::new(core);
         let shared = Arc::new(Self {
             stripes: Stripes::new(|_| Way(Arc::clone(&core))),
             core,
+            keyed,
             config: Mutex::new(config),
         });
         registry.register(&shared);
@@ -65,6 +73,9 @@ impl Shared {
             let share = granted(&config, self.core.keeper.as_ref());
             let now = Instant::now();
             let limits = Limits::new(self.name(), &config, share, Some(&before), now);
+            if self.keyed {
+                limits.make_room();
+            }
             self.core.limits.store(limits);
             self.core.set_mode(config.mode);
             *current = config;

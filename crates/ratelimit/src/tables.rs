@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
 use watertight_core::Key;
@@ -12,7 +13,7 @@ use crate::words::{Direct, Unchanged, Words};
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
     alone: Direct,
-    /// Made with the first key.
+    /// Made with the first key, if not before.
     tables: Arc<[OnceLock<Table>]>,
     room: Room,
 }
@@ -25,6 +26,17 @@ impl Tables {
             tables: (0..quotas).map(|_| OnceLock::new()).collect(),
             room,
         }
+    }
+
+    /// Makes the tables, so that no call has to.
+    pub(crate) fn make(&self) {
+        for index in 0..self.tables.len() {
+            self.table(index);
+        }
+    }
+
+    fn table(&self, index: usize) -> &Table {
+        self.tables[index].get_or_init(|| Table::new(self.room.max_keys))
     }
 
     /// Returns how many keys the table of the `index`th quota holds, by what their words are
@@ -61,7 +73,7 @@ impl Words for Tables {
         let Some(key) = key else {
             return self.alone.update(None, index, fresh, worth, change);
         };
-        let table = self.tables[index].get_or_init(|| Table::new(self.room.max_keys));
+        let table = self.table(index);
         let when_full = self.room.when_full;
         if fresh != UNTOUCHED {
             // A word that is worth nothing gets no slot, and what it was fresh of would be found
@@ -79,6 +91,16 @@ impl Words for Tables {
             Ok(Ok(word)) => Ok(word),
             Ok(Err(word)) => Err(Unchanged::Word(word)),
             Err(_) => Err(Unchanged::NoRoom),
+        }
+    }
+
+    fn forget(&self, key: Option<Key>, index: usize) {
+        let Some(key) = key else {
+            return self.alone.forget(None, index);
+        };
+        if let Some(table) = self.tables[index].get() {
+            let gone = |_| Ok::<_, Infallible>(UNTOUCHED);
+            let _ = table.update(key, self.room.when_full, |word| word, gone);
         }
     }
 }

@@ -121,13 +121,16 @@ impl<W: Words> TokenBucket<W> {
         }
     }
 
-    /// Gives `cost` back to the first `count` quotas.
-    fn give_back_to(&self, count: usize, key: Option<Key>, cost: u64, now: u64) {
+    /// Gives `cost` back to the first `count` quotas, and returns whether there was room for that.
+    fn give_back_to(&self, count: usize, key: Option<Key>, cost: u64, now: u64) -> bool {
+        let mut has_room = true;
         for (index, gcra) in self.gcras.iter().enumerate().take(count) {
             let at = gcra.at(now);
             // A bucket that is whole, or for which there is no room, is as good as given back to.
-            let _ = self.update(key, index, now, |word| at.give_back(word, cost));
+            let given_back = self.update(key, index, now, |word| at.give_back(word, cost));
+            has_room &= given_back != Err(Unchanged::NoRoom);
         }
+        has_room
     }
 
     #[inline]
@@ -192,6 +195,11 @@ impl<W: Words> TokenBucket<W> {
 }
 
 impl TokenBucket<Tables> {
+    /// Makes room for keys.
+    pub(crate) fn make_room(&self) {
+        self.words.make();
+    }
+
     /// Returns how many keys have not got everything back. `None` if there are no keys.
     pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
         let gcras = self.gcras.iter().enumerate();
@@ -287,7 +295,11 @@ impl<W: Words> Meter for TokenBucket<W> {
 
     fn give_back(&self, key: Option<Key>, cost: u64, now: Instant) {
         let now = self.nanos(now);
-        self.give_back_to(self.gcras.len(), key, cost, now);
+        let has_room = self.give_back_to(self.gcras.len(), key, cost, now);
+        if has_room && now < self.settled_at {
+            // A key that is whole gives way, and would be found there again as it was.
+            self.before.iter().for_each(|past| past.forget(key));
+        }
     }
 
     fn charge(&self, key: Option<Key>, cost: u64, now: Instant) {
@@ -531,6 +543,10 @@ mod tests {
             }
             self.0.update(key, index, fresh, worth, change)
         }
+
+        fn forget(&self, key: Option<Key>, index: usize) {
+            self.0.forget(key, index);
+        }
     }
 
     #[test]
@@ -580,6 +596,10 @@ mod tests {
                 assert!(taken.is_ok());
             }
             self.words.update(key, index, fresh, worth, change)
+        }
+
+        fn forget(&self, key: Option<Key>, index: usize) {
+            self.words.forget(key, index);
         }
     }
 

@@ -7,8 +7,9 @@ use watertight_metrics::Reporter;
 
 use crate::counts::Counts;
 use crate::latest::Latest;
-use crate::limits::{Limits, Verdict};
+use crate::limits::Limits;
 use crate::store::Keeper;
+use crate::verdict::Verdict;
 
 /// A call's way to the limits: the stripe of the thread that made it.
 pub(crate) type Held = Arc<Padded<Way>>;

@@ -27,6 +27,9 @@ pub(crate) trait Words: Clone + Send + Sync {
         worth: impl Fn(u64) -> u64,
         change: impl FnMut(u64) -> Option<u64>,
     ) -> Result<u64, Unchanged>;
+
+    /// Forgets that word.
+    fn forget(&self, key: Option<Key>, index: usize);
 }
 
 /// Why a word has not been changed.
@@ -77,6 +80,10 @@ impl Words for Direct {
                 Err(other) => kept = other,
             }
         }
+    }
+
+    fn forget(&self, _: Option<Key>, index: usize) {
+        self.0[index].store(UNTOUCHED, Relaxed);
     }
 }
 

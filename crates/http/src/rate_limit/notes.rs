@@ -18,7 +18,7 @@ use super::{LegacyReset, Wording};
 /// [`expose_names`](Self::expose_names) it goes by the name of the layer, and of the plan:
 /// `"api/pro"`.
 ///
-/// On the builder of a rate limit, after `.http()`:
+/// On the builder of a rate limit, after `.http()`, and with `.announce(true)`:
 ///
 /// ```
 /// # use watertight_core::SetNotes;

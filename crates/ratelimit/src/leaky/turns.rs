@@ -8,6 +8,7 @@ use crate::decision::Meter;
 use crate::gcra::{GcraAt, UNTOUCHED};
 use crate::tables::Tables;
 use crate::token_bucket::TokenBucket;
+use crate::total::Term;
 use crate::words::{Unchanged, Words};
 use crate::{Decision, LeakyBucket, Quota, Status};
 
@@ -31,6 +32,27 @@ pub(crate) struct Turn {
     cost: u64,
     /// The word that it left, which is there as long as no later turn has been booked.
     word: u64,
+    /// In which term its cost was taken of the total, if in any.
+    pub(crate) total: Option<Term>,
+}
+
+impl Turn {
+    const fn new(wait: Duration, cost: u64, word: u64) -> Self {
+        Self {
+            wait,
+            cost,
+            word,
+            total: None,
+        }
+    }
+
+    /// Returns the turn of a call that has taken its cost of the total as well.
+    pub(crate) const fn with_total(self, term: Term) -> Self {
+        Self {
+            total: Some(term),
+            ..self
+        }
+    }
 }
 
 impl<W: Words> Turns<W> {
@@ -80,7 +102,7 @@ impl<W: Words> Turns<W> {
         let at = self.bucket.first_at(now);
         if cost == 0 {
             let (word, wait) = (self.bucket.first_word(key, at), Duration::ZERO);
-            return Ok(Turn { wait, cost, word });
+            return Ok(Turn::new(wait, cost, word));
         }
         let patience = LazyCell::new(|| patience().min(self.max_wait));
         let mut wait = Duration::ZERO;
@@ -90,7 +112,7 @@ impl<W: Words> Turns<W> {
                 .filter(|_| wait.is_zero() || wait <= *patience)
         });
         match booked {
-            Ok(word) => Ok(Turn { wait, cost, word }),
+            Ok(word) => Ok(Turn::new(wait, cost, word)),
             Err(unchanged) => Err(self.refused(at, unchanged, cost, *patience)),
         }
     }
@@ -156,6 +178,11 @@ impl<W: Words> Turns<W> {
 }
 
 impl Turns<Tables> {
+    /// Makes room for keys.
+    pub(crate) fn make_room(&self) {
+        self.bucket.make_room();
+    }
+
     /// Returns how many keys have something to get back. `None` if there are no keys.
     pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
         self.bucket.keys(now)

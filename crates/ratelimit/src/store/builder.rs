@@ -66,7 +66,8 @@ impl<A: Algorithm, R, St: Store> RateLimitBuilder<A, R, InStore<St>> {
         let keeper = Keeper::new(self.place.0.clone());
         let config = self.config.into_any();
         keeper.check(&config)?;
-        let shared = Shared::new(A::KIND, self.name, config, Some(keeper), &registry);
+        // Keys are counted here only while the store fails.
+        let shared = Shared::new(A::KIND, self.name, config, Some(keeper), false, &registry);
         Ok(RateLimitLayer::with(shared, self.rules, self.place))
     }
 }

@@ -1,18 +1,14 @@
 use std::any::Any;
-use std::fmt;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use watertight_core::{ConfigError, Key, Mode};
 use watertight_metrics::{Handle, Instance};
 
-use super::{Act, Answer, StoreError, StoredSnapshot};
+use super::{Act, Answer, InStore, StoreError, StoredSnapshot};
 use crate::algorithm::Algorithm;
 use crate::counts::Count;
-use crate::limits::Ask;
 use crate::shared::Shared;
-use crate::{Decision, RateLimitConfig};
+use crate::{Decision, RateLimitHandle};
 
 /// A look at, and a hand on, a live rate limit whose quotas are kept in a store. Cheap to clone.
 ///
@@ -21,48 +17,9 @@ use crate::{Decision, RateLimitConfig};
 /// process. What it takes or looks at is the store's, of all processes, and takes a round trip; the
 /// total of this process is left as it is. A store that fails is an error here, whatever
 /// [`OnStoreFailure`](super::OnStoreFailure) says of calls.
-pub struct StoredHandle<A> {
-    shared: Arc<Shared>,
-    plan: usize,
-    key: Option<Key>,
-    algorithm: PhantomData<fn() -> A>,
-}
+pub type StoredHandle<A> = RateLimitHandle<A, InStore>;
 
 impl<A> StoredHandle<A> {
-    pub(crate) const fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            plan: 0,
-            key: None,
-            algorithm: PhantomData,
-        }
-    }
-
-    /// Returns the limit's name.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.shared.name().as_str()
-    }
-
-    /// Returns the handle of `key`, on the same plan.
-    #[must_use]
-    pub fn key(&self, key: Key) -> Self {
-        Self {
-            key: Some(key),
-            ..self.clone()
-        }
-    }
-
-    /// Returns the handle of a plan, for the same key.
-    #[must_use]
-    pub fn plan(&self, name: &str) -> Option<Self> {
-        let plan = self.shared.core.limits.load().plan(name)?;
-        Some(Self {
-            plan,
-            ..self.clone()
-        })
-    }
-
     /// Returns a look at what this process knows of the limit.
     #[must_use]
     pub fn snapshot(&self) -> StoredSnapshot {
@@ -87,7 +44,7 @@ impl<A> StoredHandle<A> {
     ///
     /// If the store fails: then it may have been taken or not.
     pub async fn take(&self, cost: u64) -> Result<Decision, StoreError> {
-        Ok(self.ask(cost, Act::Take(cost)).await?.decision)
+        Ok(self.tell(cost, Act::Take(cost)).await?.decision)
     }
 
     /// Takes what there is, up to `most`, and returns how much that was.
@@ -96,7 +53,7 @@ impl<A> StoredHandle<A> {
     ///
     /// If the store fails: then it may have been taken or not.
     pub async fn at_most(&self, most: u64) -> Result<u64, StoreError> {
-        Ok(self.ask(most, Act::TakeUpTo(most)).await?.taken)
+        Ok(self.tell(most, Act::TakeUpTo(most)).await?.taken)
     }
 
     /// Says what would become of a call that costs `cost` now, and takes nothing.
@@ -105,7 +62,7 @@ impl<A> StoredHandle<A> {
     ///
     /// If the store fails.
     pub async fn peek(&self, cost: u64) -> Result<Decision, StoreError> {
-        Ok(self.ask(cost, Act::Peek(cost)).await?.decision)
+        Ok(self.tell(cost, Act::Peek(cost)).await?.decision)
     }
 
     /// Gives back what was taken for nothing. There will not be more than the limit.
@@ -114,7 +71,7 @@ impl<A> StoredHandle<A> {
     ///
     /// If the store fails: then it may have been given back or not.
     pub async fn refund(&self, cost: u64) -> Result<(), StoreError> {
-        self.ask(cost, Act::GiveBack(cost)).await.map(drop)
+        self.tell(cost, Act::GiveBack(cost)).await.map(drop)
     }
 
     /// Takes `cost` whether it is there or not, as far as [`Quota::debt`](crate::Quota::debt) goes.
@@ -123,42 +80,11 @@ impl<A> StoredHandle<A> {
     ///
     /// If the store fails: then it may have been taken or not.
     pub async fn penalize(&self, cost: u64) -> Result<(), StoreError> {
-        self.ask(cost, Act::Charge(cost)).await.map(drop)
+        self.tell(cost, Act::Charge(cost)).await.map(drop)
     }
 
-    /// Lets the limit refuse calls, only count what it would refuse, or do nothing. It is set for all
-    /// keys, in this process.
-    pub fn set_mode(&self, mode: Mode) {
-        self.shared.set_mode(mode);
-    }
-
-    async fn ask(&self, cost: u64, act: Act) -> Result<Answer, StoreError> {
-        let ask = Ask {
-            plan: self.plan,
-            key: self.key,
-            cost,
-        };
-        self.shared.core.ask_store(ask, act).await
-    }
-}
-
-impl<A: Algorithm> StoredHandle<A> {
-    /// Puts `config` in force while calls are in flight, for all keys, in this process.
-    ///
-    /// The store goes by it from the next order on. As long as other processes have another config,
-    /// each is served by its own.
-    ///
-    /// # Errors
-    ///
-    /// If `config` is invalid, or the store cannot keep such a quota. Then the old one stays in force.
-    pub fn reconfigure(&self, config: RateLimitConfig<A>) -> Result<(), ConfigError> {
-        config.validate()?;
-        let config = config.into_any();
-        if let Some(keeper) = &self.shared.core.keeper {
-            keeper.check(&config)?;
-        }
-        self.shared.reconfigure(config);
-        Ok(())
+    async fn tell(&self, cost: u64, act: Act) -> Result<Answer, StoreError> {
+        self.shared.core.ask_store(self.ask(cost), act).await
     }
 }
 
@@ -167,23 +93,5 @@ impl<A: Algorithm> Handle for StoredHandle<A> {
         let shared: Arc<Shared> = instance.downcast().ok()?;
         let is_of_this_kind = shared.kind() == A::KIND && shared.core.keeper.is_some();
         is_of_this_kind.then(|| Self::new(shared))
-    }
-}
-
-impl<A> Clone for StoredHandle<A> {
-    fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            ..*self
-        }
-    }
-}
-
-impl<A> fmt::Debug for StoredHandle<A> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredHandle")
-            .field("name", &self.name())
-            .field("snapshot", &self.snapshot())
-            .finish()
     }
 }

@@ -11,8 +11,8 @@ use watertight_core::{BoxError, ConfigError};
 use super::{Act, Answer, OnStoreFailure, Order, Rule, Share, Store, StoreError};
 use crate::config::AnyConfig;
 use crate::counts::Count;
-use crate::limits::Ask;
 use crate::machine::Plant;
+use crate::verdict::Ask;
 use crate::way::Core;
 
 /// The store of a layer, for what no call waits for. Calls know it by its type.

@@ -87,6 +87,7 @@ mod handle;
 mod inquiry;
 mod keeper;
 mod lease;
+mod limits;
 mod order;
 mod place;
 mod question;

@@ -7,7 +7,9 @@ use watertight_core::{BoxError, Reason};
 
 use super::{Act, Answer, OnStoreFailure, StoreError};
 use crate::leaky::Turn;
-use crate::limits::{Ask, Limits, Verdict, tighter};
+use crate::limits::Limits;
+use crate::total::Term;
+use crate::verdict::{Ask, Verdict};
 use crate::way::Core;
 
 /// What becomes of a call by what the store says, in whatever mode.
@@ -56,17 +58,17 @@ pub(super) struct Question {
     deadline: Option<Instant>,
     /// How long it could wait for its turn when it came.
     pub(super) patience: Duration,
-    /// Whether it has taken its cost of the total.
-    has_total: bool,
+    /// In which term it has taken its cost of the total, if in any.
+    total: Option<Term>,
 }
 
 impl Question {
-    pub(super) fn new(ask: Ask, deadline: Option<Instant>, has_total: bool) -> Self {
+    pub(super) fn new(ask: Ask, deadline: Option<Instant>, total: Option<Term>) -> Self {
         Self {
             ask,
             deadline,
             patience: patience_until(deadline),
-            has_total,
+            total,
         }
     }
 
@@ -150,16 +152,17 @@ impl Question {
     }
 
     fn tighter(&self, limits: &Limits, verdict: Verdict) -> Verdict {
-        let of_total = self.has_total.then(|| limits.peek_at_total(Instant::now()));
-        match of_total.flatten() {
-            Some(of_total) => tighter(verdict, of_total),
-            None => verdict,
+        match &limits.total {
+            Some(total) if self.total == Some(total.term) => {
+                verdict.tighter(total.peek(0, Instant::now()))
+            }
+            _ => verdict,
         }
     }
 
     pub(super) fn give_total_back(&self, limits: &Limits) {
-        if self.has_total {
-            limits.give_total_back(self.ask, Instant::now());
+        if let Some(term) = self.total {
+            limits.give_total_back(self.ask, term, Instant::now());
         }
     }
 

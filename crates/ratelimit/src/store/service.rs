@@ -62,7 +62,8 @@ impl<S, St: Store, C, N, K, D, P: Clone, T> Stored<S, St, Rules<C, N, K, D, P, T
             return unwatched();
         };
         // It is asked first, for it needs no round trip to refuse.
-        let of_total = limits.take_of_total(ask, Instant::now);
+        let total = limits.total.as_ref();
+        let of_total = total.map(|total| total.take(ask.cost, Instant::now()));
         if let Some(verdict) = of_total.filter(|verdict| !verdict.decision.admitted) {
             if mode == Mode::Shadow {
                 core.refuse_in_shadow(Reason::RateLimited);
@@ -70,7 +71,7 @@ impl<S, St: Store, C, N, K, D, P: Clone, T> Stored<S, St, Rules<C, N, K, D, P, T
             }
             return Err(core.refuse(&verdict));
         }
-        let question = Question::new(ask, deadline(), of_total.is_some());
+        let question = Question::new(ask, deadline(), total.map(|total| total.term));
         // It gives back what was taken of the total if the store panics.
         let inquiry = Inquiry::new(front.watched(ask), question);
         let order = limits.order(ask, Act::Take(ask.cost), question.patience);

@@ -1,12 +1,14 @@
 use std::collections::VecDeque;
 
+use super::SlidingWindow;
 use super::span::Span;
 use super::taken::Taken;
 
 /// A log of all takes of a period, each with its time: exact.
 ///
-/// It has as many records as there are tokens in the window, at most.
-#[derive(Clone, Debug, Default)]
+/// It has as many records as there are tokens in the window, at most, and room for those of the
+/// limit from the start: no call that passes makes it larger. A penalty can, once.
+#[derive(Clone, Debug)]
 pub(crate) struct Log {
     /// The oldest first.
     records: VecDeque<Record>,
@@ -21,8 +23,12 @@ struct Record {
 }
 
 impl Taken for Log {
-    fn new(_: &Span) -> Self {
-        Self::default()
+    fn new(span: &Span) -> Self {
+        let most = span.limit().min(SlidingWindow::MAX_LOGGED);
+        Self {
+            records: VecDeque::with_capacity(most as usize),
+            used: 0,
+        }
     }
 
     fn advance(&mut self, now: u64, span: &Span) {

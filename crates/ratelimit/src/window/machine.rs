@@ -92,6 +92,13 @@ impl<W: Words> Window<W> {
 }
 
 impl Window<Tables> {
+    /// Makes room for keys. A map of windows grows by itself.
+    pub(crate) fn make_room(&self) {
+        if let Self::Word(window) = self {
+            window.make_room();
+        }
+    }
+
     /// Returns how many keys there are of which something is known. `None` if there are no keys.
     pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
         match self {

@@ -44,8 +44,9 @@ pub enum SlidingWindow {
     /// By a log of what was taken when: no more than the limit passes in any period, and no call is
     /// refused that could have passed.
     ///
-    /// It costs up to 32 bytes for each token of the limit: the log of a key grows as it is used, and
-    /// is kept as long as the key is.
+    /// It costs 16 bytes for each token of the limit, and 32 where penalties have taken more than
+    /// that: of a limit of 1,000 it is 16 KB a key, taken with the first call and kept as long as the
+    /// key is.
     Exact,
 }
 
@@ -53,7 +54,7 @@ impl SlidingWindow {
     /// The most counters that a period is divided in. Above it, a log is the better choice.
     pub const MAX_BUCKETS: u32 = 1_000;
 
-    /// The highest limit of an exact window: up to 32 MB of log for each key.
+    /// The highest limit of an exact window: 16 MB of log for each key.
     pub const MAX_LOGGED: u64 = 1_000_000;
 
     /// Checks the setting, and whether valid `quotas` can be counted so.

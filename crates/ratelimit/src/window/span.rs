@@ -47,6 +47,11 @@ impl Span {
         self.epoch
     }
 
+    /// Returns the most that may be taken within the window.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Returns the most that penalties make of what was taken.
     pub(super) fn most(&self) -> u64 {
         self.most

@@ -132,6 +132,11 @@ impl<W: Words> WordWindow<W> {
 }
 
 impl WordWindow<Tables> {
+    /// Makes room for keys.
+    pub(crate) fn make_room(&self) {
+        self.words.make();
+    }
+
     /// Returns how many keys have something to get back. `None` if there are no keys.
     pub(crate) fn keys(&self, now: Instant) -> Option<usize> {
         self.words.len(0, |word| self.worth(word, now))
@@ -186,11 +191,17 @@ impl<W: Words> Meter for WordWindow<W> {
 
     fn give_back(&self, key: Option<Key>, cost: u64, now: Instant) {
         // A key for which there is no room has nothing to be given back.
-        let _ = self.update(key, now, |taken, at| {
+        let given_back = self.update(key, now, |taken, at| {
             let before = *taken;
             taken.remove(cost, at, &self.span);
             *taken != before
         });
+        if given_back.is_ok() && now < self.settled_at {
+            // A key that is whole gives way, and would be found there again as it was.
+            self.before
+                .iter()
+                .for_each(|past| past.words.forget(key, 0));
+        }
     }
 
     fn charge(&self, key: Option<Key>, cost: u64, now: Instant) {

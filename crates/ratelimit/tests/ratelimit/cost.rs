@@ -1,31 +1,42 @@
 //! What a call costs.
 
+use std::convert::Infallible;
+use std::future::ready;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use allocation_counter::measure;
-use tower::{BoxError, Layer, Service};
+use http::{Request, Response};
+use tokio::time::advance;
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use watertight_core::Key;
-use watertight_ratelimit::{Quota, RateLimitBuilder, TokenBucket};
+use watertight_http::HttpExt;
+use watertight_metrics::Registry;
+use watertight_ratelimit::{
+    Quota, RateLimitBuilder, SlidingWindow, SlidingWindowLayer, TokenBucket,
+};
 
-use crate::stage::{Echo, bucket};
+use crate::stage::{Echo, MS, bucket};
 
 fn builder(tokens: u64) -> RateLimitBuilder<TokenBucket> {
     bucket(Quota::per_hour(tokens))
 }
 
-/// Returns how often so many calls allocate, after one of each key.
-fn allocations<S: Service<u64, Error = BoxError>>(mut service: S, passes: bool) -> u64 {
-    let mut call = |number| {
-        let mut future = pin!(service.call(number));
-        let polled = future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
-        let Poll::Ready(answer) = polled else {
-            panic!("the call waits");
-        };
-        assert_eq!(answer.is_ok(), passes);
+/// Makes a call, and returns whether it passes.
+fn passes<S: Service<u64, Error = BoxError>>(service: &mut S, number: u64) -> bool {
+    let mut future = pin!(service.call(number));
+    let polled = future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(answer) = polled else {
+        panic!("the call waits");
     };
+    answer.is_ok()
+}
+
+/// Returns how often so many calls that pass allocate, after one of each key.
+fn allocations<S: Service<u64, Error = BoxError>>(mut service: S) -> u64 {
+    let mut call = |number| assert!(passes(&mut service, number));
     (0..100).for_each(&mut call);
     measure(|| (0..100).for_each(call)).count_total
 }
@@ -33,13 +44,26 @@ fn allocations<S: Service<u64, Error = BoxError>>(mut service: S, passes: bool) 
 #[test]
 fn a_call_that_passes_allocates_nothing() {
     let plain = builder(1_000).and(Quota::per_day(2_000)).cost(|_: &u64| 2);
-    assert_eq!(allocations(plain.build().layer(Echo), true), 0);
+    assert_eq!(allocations(plain.build().layer(Echo)), 0);
     let keyed = builder(10).key(|number: &u64| Key::of(*number));
     let keyed = keyed.total(Quota::per_hour(1_000)).penalty(|_| 1);
-    assert_eq!(allocations(keyed.build().layer(Echo), true), 0);
+    assert_eq!(allocations(keyed.build().layer(Echo)), 0);
     let planned = builder(1).plan("pro", Quota::per_hour(1_000));
     let planned = planned.plan_by(|_: &u64| Some("pro"));
-    assert_eq!(allocations(planned.build().layer(Echo), true), 0);
+    assert_eq!(allocations(planned.build().layer(Echo)), 0);
+}
+
+#[test]
+fn an_answer_over_http_allocates_nothing_unless_it_tells_of_the_limit() {
+    let over_http = |builder: RateLimitBuilder<TokenBucket>| {
+        let inner = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Response::new(()))));
+        let service = builder.http().build().layer(inner);
+        service.map_request(|_: u64| Request::new(()))
+    };
+
+    assert_eq!(allocations(over_http(builder(1_000))), 0);
+    let announced = over_http(builder(1_000).announce(true));
+    assert!(allocations(announced) > 0);
 }
 
 #[test]
@@ -59,17 +83,45 @@ fn a_key_that_is_new_allocates_nothing() {
     assert_eq!(info.count_total, 0);
 }
 
+/// The table of the keys is there by then.
+#[test]
+fn the_first_key_finds_its_place_made() {
+    let keyed = builder(10).key(|number: &u64| Key::of(*number));
+    let mut api = keyed.and(Quota::per_day(90)).build().layer(Echo);
+
+    let info = measure(|| assert!(passes(&mut api, 0)));
+
+    assert!(info.bytes_total < 1_000, "{info:?}");
+}
+
+/// Each call is of a time of its own, so that a log has as many records as it can have.
+#[tokio::test(start_paused = true)]
+async fn a_window_allocates_nothing_once_its_key_has_come() {
+    for (window, step) in [
+        (SlidingWindow::Exact, 10 * MS),
+        (SlidingWindow::Buckets(10), 20 * MS),
+    ] {
+        let layer = SlidingWindowLayer::builder("api", Quota::per_second(100))
+            .window(window)
+            .key(|tenant: &u64| Key::of(*tenant))
+            .registry(&Registry::new())
+            .build();
+        let mut api = layer.layer(Echo);
+        assert!(passes(&mut api, 7));
+
+        for number in 0..200 {
+            advance(step).await;
+            let info = measure(|| assert!(passes(&mut api, 7)));
+            assert_eq!(info.count_total, 0, "call {number} of {window:?}");
+        }
+    }
+}
+
 #[test]
 fn a_refusal_allocates_once() {
     let mut api = builder(1).build().layer(Echo);
     drop(Service::<u64>::call(&mut api, 0));
-    let refused = |number: u64| {
-        let mut future = pin!(api.call(number));
-        let polled = future
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
-        assert!(matches!(polled, Poll::Ready(Err(_))));
-    };
+    let refused = |number| assert!(!passes(&mut api, number));
 
     assert_eq!(measure(|| (0..100).for_each(refused)).count_total, 100);
 }

@@ -97,6 +97,33 @@ async fn what_a_key_is_given_back_after_a_change_stays_given_back() {
     assert_eq!(window.key(acme).peek(0).status.remaining, 20);
 }
 
+/// Or else it would owe again what it has been given back.
+#[tokio::test(start_paused = true)]
+async fn what_a_key_is_given_back_after_a_change_stays_so_when_it_gives_way() {
+    let acme = Key::of("acme");
+    let others = || (0..1_000_u64).map(Key::of);
+
+    let bucket = bucket(Quota::per_hour(10)).max_keys(16).build().handle();
+    assert!(bucket.key(acme).take(10).admitted);
+    let mut config = TokenBucketConfig::new(Quota::per_hour(20));
+    config.max_keys = 16;
+    bucket.reconfigure(config).unwrap();
+    bucket.key(acme).refund(10);
+    others().for_each(|key| assert!(bucket.key(key).take(1).admitted));
+    assert_eq!(bucket.key(acme).peek(0).status.remaining, 20);
+
+    let window = SlidingWindowLayer::builder("api", Quota::per_hour(10));
+    let window = window.max_keys(16).registry(&Registry::new());
+    let window = window.build().handle();
+    assert!(window.key(acme).take(10).admitted);
+    let mut config = SlidingWindowConfig::new(Quota::per_hour(20));
+    config.max_keys = 16;
+    window.reconfigure(config).unwrap();
+    window.key(acme).refund(10);
+    others().for_each(|key| assert!(window.key(key).take(1).admitted));
+    assert_eq!(window.key(acme).peek(0).status.remaining, 20);
+}
+
 #[tokio::test(start_paused = true)]
 async fn keys_that_had_to_go_stay_counted_when_quotas_change() {
     let layer = bucket(Quota::per_hour(10)).max_keys(16).build();
@@ -116,7 +143,7 @@ async fn keys_that_had_to_go_stay_counted_when_quotas_change() {
 
     assert_eq!(handle.snapshot().keys_evicted, Some(before));
     let before = evict();
-    config.announce = false;
+    config.announce = true;
     handle.reconfigure(config).unwrap();
     assert_eq!(handle.snapshot().keys_evicted, Some(before));
     assert!(evict() > before + 900);

@@ -4,7 +4,7 @@ use http::{Request, Response};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use watertight_core::{Mode, Note, QuotaStatus, SetNotes};
 use watertight_http::HttpExt;
-use watertight_ratelimit::{Quota, RateLimitBuilder, TokenBucket};
+use watertight_ratelimit::{Quota, Quotas, RateLimitBuilder, TokenBucket};
 
 use crate::stage::{Echo, MS, SECOND, bucket, call};
 
@@ -25,9 +25,14 @@ fn noted(builder: RateLimitBuilder<TokenBucket>) -> Answer {
     call(&mut api, None::<(&str, QuotaStatus)>).unwrap()
 }
 
+/// A limit that says how it stands.
+fn loud(quotas: impl Into<Quotas>) -> RateLimitBuilder<TokenBucket> {
+    bucket(quotas).announce(true)
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_says_how_much_is_left() {
-    let (policy, quota) = noted(bucket(Quota::per_second(10))).unwrap();
+    let (policy, quota) = noted(loud(Quota::per_second(10))).unwrap();
 
     assert_eq!(policy, "api");
     assert_eq!((quota.limit, quota.remaining), (10, 9));
@@ -36,24 +41,24 @@ async fn an_answer_says_how_much_is_left() {
 
 #[tokio::test(start_paused = true)]
 async fn of_several_quotas_it_says_the_one_that_has_least_left() {
-    let builder = bucket(Quota::per_second(10)).and(Quota::per_hour(5));
+    let builder = loud(Quota::per_second(10)).and(Quota::per_hour(5));
     assert_eq!(noted(builder).unwrap().0, "api/2");
 
-    let builder = bucket(Quota::per_second(10)).total(Quota::per_second(3));
+    let builder = loud(Quota::per_second(10)).total(Quota::per_second(3));
     assert_eq!(noted(builder).unwrap().0, "api/total");
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_said_where_that_is_set() {
-    assert_eq!(noted(bucket(Quota::per_second(10)).announce(false)), None);
+async fn nothing_is_said_unless_that_is_set_and_enforced() {
+    assert_eq!(noted(bucket(Quota::per_second(10))), None);
     for mode in [Mode::Shadow, Mode::Off] {
-        assert_eq!(noted(bucket(Quota::per_second(10)).mode(mode)), None);
+        assert_eq!(noted(loud(Quota::per_second(10)).mode(mode)), None);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn over_http_an_answer_says_it_in_its_headers() {
-    let layer = bucket(Quota::per_second(5)).http().build();
+    let layer = loud(Quota::per_second(5)).http().build();
     let service = layer.layer(service_fn(|_: Request<()>| async {
         Ok::<_, BoxError>(Response::new(()))
     }));

@@ -284,6 +284,51 @@ async fn a_snapshot_shows_how_many_wait_and_for_how_long() {
     assert!(median.abs_diff(100 * MS) < 5 * MS, "{median:?}");
 }
 
+/// There was none when the call came, or another one.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_leaves_gives_a_total_nothing_that_it_has_not_taken() {
+    let total = Some(Quota::per_hour(3).into());
+    for at_first in [None, total.clone()] {
+        let mut config = LeakyBucketConfig::new(Quota::per_second(10));
+        config.algorithm.queue = 5;
+        config.total = at_first;
+        let layer = LeakyBucketLayer::from_config("api", config.clone()).registry(&Registry::new());
+        let layer = layer.key(|tenant: &&str| Key::of(*tenant)).build();
+        let mut api = layer.layer(Echo);
+        call(&mut api, "acme").unwrap();
+        let waiting = wait(&mut api, "acme");
+
+        for total in [None, total.clone()] {
+            config.total = total;
+            layer.handle().reconfigure(config.clone()).unwrap();
+        }
+        call(&mut api, "globex").unwrap();
+        drop(waiting);
+
+        let total = layer.handle().snapshot().total.unwrap();
+        assert_eq!(total.remaining, 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_leaves_gives_its_total_back_what_it_has_taken() {
+    let mut config = LeakyBucketConfig::new(Quota::per_second(10));
+    config.algorithm.queue = 5;
+    config.total = Some(Quota::per_hour(3).into());
+    let layer = LeakyBucketLayer::from_config("api", config.clone()).registry(&Registry::new());
+    let layer = layer.build();
+    let mut api = layer.layer(Echo);
+    call(&mut api, "first").unwrap();
+    let waiting = wait(&mut api, "second");
+
+    config.total = Some(Quota::per_hour(10).into());
+    layer.handle().reconfigure(config).unwrap();
+    drop(waiting);
+
+    let total = layer.handle().snapshot().total.unwrap();
+    assert_eq!(total.remaining, 9);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_turn_stays_as_it_was_booked_when_the_pace_changes() {
     let layer = leaky().queue(5).build();

@@ -25,6 +25,7 @@ async fn play(quota: Quota, workers: u32) -> Seen {
     let registry = Registry::new();
     let limit = TokenBucketLayer::builder("api", quota)
         .http()
+        .announce(true)
         .registry(&registry)
         .build();
     let service = ServiceBuilder::new()

@@ -127,8 +127,8 @@ async fn a_call_that_waits_leaves_the_ready_instance_and_drives_its_own() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_says_how_much_the_store_has_left() {
     let store = Fake::that(AnswersAfter(MS));
-    let builder = bucket_in(&store, Quota::per_second(10)).set_notes(Written);
-    let mut api = builder.build().layer(Echo);
+    let builder = bucket_in(&store, Quota::per_second(10)).announce(true);
+    let mut api = builder.set_notes(Written).build().layer(Echo);
 
     let mut noted = spawn(api.call(None));
     assert_pending!(noted.poll());

@@ -6,7 +6,7 @@ use watertight_ratelimit::{Quota, TokenBucket, TokenBucketConfig, TokenBucketHan
 
 use super::fake::Behaviour::{AnswersAtOnce, Errs, NeverAnswers};
 use super::fake::{Fake, bucket_in};
-use crate::stage::{Echo, answered, counted};
+use crate::stage::{Echo, answered, bucket, counted};
 
 #[tokio::test(start_paused = true)]
 async fn by_hand_the_store_is_asked() {
@@ -65,6 +65,11 @@ async fn a_registry_knows_it_from_a_limit_of_the_process() {
     let handle: StoredHandle<TokenBucket> = registry.find("api").unwrap();
     assert_eq!(handle.name(), "api");
     assert_eq!(counted(&registry).utilization, None);
+
+    let registry = Registry::new();
+    let limit = bucket(Quota::per_second(10)).registry(&registry);
+    let _limit = limit.build();
+    assert!(registry.find::<StoredHandle<TokenBucket>>("api").is_none());
 }
 
 #[tokio::test(start_paused = true)]
