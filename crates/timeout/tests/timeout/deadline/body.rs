@@ -8,15 +8,15 @@ use std::task::{self, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use tokio::time::{Instant, advance};
-use tokio_test::task::spawn;
+use tokio_test::task::{Spawn, spawn};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok};
 use tower::{Layer, Service, service_fn};
 use watertight_core::{BoxError, Context, Mode, Reason, Rejection};
 use watertight_http::{AtBodyEnd, HttpExt};
 use watertight_metrics::Registry;
-use watertight_timeout::DeadlineLayer;
+use watertight_timeout::{DeadlineHandle, DeadlineLayer};
 
 use super::stage::{MS, S, WITHIN};
 
@@ -176,4 +176,53 @@ async fn in_shadow_those_bodies_count_that_would_be_cut_off() {
         }
     }
     assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
+}
+
+/// Calls a service whose deadlines a closure reads, and returns the body of its answer, which comes
+/// after two seconds where calls may take one.
+fn read_by_a_closure(
+    mode: Mode,
+) -> (
+    DeadlineHandle,
+    Spawn<impl Body<Data = Bytes, Error = BoxError>>,
+) {
+    let layer = DeadlineLayer::builder("inbound", S)
+        .read(|_: &Request<()>| None)
+        .finish(AtBodyEnd)
+        .mode(mode)
+        .registry(&Registry::new())
+        .build();
+    let at = Some(Instant::now() + 2 * S);
+    let answer = move |_: Request<()>| {
+        let size = SizeHint::default();
+        ready(Ok::<_, Infallible>(Response::new(ComesAt { at, size })))
+    };
+    let mut service = layer.layer(service_fn(answer));
+    let response = assert_ready_ok!(spawn(service.call(Request::new(()))).poll());
+    (
+        layer.handle(),
+        spawn(response.into_body().map_err(BoxError::from)),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_are_not_cut_off_do_not_count_as_if_they_were() {
+    for mode in [Mode::Enforce, Mode::Shadow] {
+        let (handle, mut read) = read_by_a_closure(mode);
+        let (other, mut dropped) = read_by_a_closure(mode);
+        assert_pending!(read.enter(|cx, body| body.poll_frame(cx)));
+        assert_pending!(dropped.enter(|cx, body| body.poll_frame(cx)));
+
+        advance(S + MS).await;
+        assert_pending!(read.enter(|cx, body| body.poll_frame(cx)));
+        assert_pending!(dropped.enter(|cx, body| body.poll_frame(cx)));
+        drop(dropped);
+        advance(S).await;
+        while assert_ready!(read.enter(|cx, body| body.poll_frame(cx))).is_some() {}
+
+        for handle in [handle, other] {
+            let seen = handle.snapshot();
+            assert_eq!((seen.cut_off, seen.cut_off_in_shadow), (0, 0), "{mode:?}");
+        }
+    }
 }
