@@ -55,6 +55,9 @@ pub trait ScopeResponse<Res> {
     /// The response that goes up.
     type Response;
 
+    /// Whether the rest of a response is cut off at the deadline.
+    const CUTS_OFF: bool = true;
+
     /// Has the rest of `response` made in `context`, and cut off at its deadline in the name of
     /// the layer `name`. Without a context it passes as it is.
     fn scope(&self, response: Res, context: Option<Context>, name: Name) -> Self::Response;
@@ -72,6 +75,8 @@ impl<Req> ReadDeadline<Req> for Undeclared {
 
 impl<Res> ScopeResponse<Res> for Undeclared {
     type Response = Res;
+
+    const CUTS_OFF: bool = false;
 
     #[inline]
     fn scope(&self, response: Res, _: Option<Context>, _: Name) -> Res {
@@ -110,6 +115,8 @@ where
 
 impl<F, Req, Res> ScopeResponse<Res> for ReadDeadlineFn<F, Req> {
     type Response = Res;
+
+    const CUTS_OFF: bool = false;
 
     #[inline]
     fn scope(&self, response: Res, _: Option<Context>, _: Name) -> Res {

@@ -8,7 +8,7 @@ use watertight_core::{FailureKind, Mode, Outcome, Reason, Rejection};
 use crate::counts::Count;
 use crate::explorers::Explorer;
 use crate::plan::{Plan, UNLIMITED};
-use crate::way::{Held, Start};
+use crate::way::{Held, Start, Way};
 
 /// One call that is timed or limited. It reports how it ends, and gives back what it holds.
 ///
@@ -50,20 +50,19 @@ impl TimeoutCall {
         }
     }
 
-    #[inline]
+    /// Begins a call. It stays in registers where this is inlined, and moves through memory where it
+    /// is not, which takes a third of what the layer costs.
+    #[inline(always)]
     pub(crate) fn begin(way: Held, plan: Plan, start: Start, deadline: Option<Instant>) -> Self {
         let began = if start.teaches || start.explores || plan.is_timed() {
-            way.control.time(Instant::now())
+            way.control.now()
         } else {
             NEVER
         };
-        let explorer = start.explores.then(|| way.explore(began)).flatten();
-        let (explorer, limit) = match explorer {
-            None => (NEVER, start.limit),
-            Some((explorer, longest)) => {
-                way.control.counts.add(Count::Explored);
-                (explorer.number, longest)
-            }
+        let (explorer, began, limit) = if start.explores {
+            explore(&way, began, start.limit)
+        } else {
+            (NEVER, began, start.limit)
         };
         Self {
             deadline: deadline.map_or(NEVER, |deadline| way.control.time(deadline)),
@@ -138,7 +137,7 @@ impl TimeoutCall {
     }
 
     /// Ends the call by its answer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end(&mut self, outcome: &Outcome) {
         if let Some(way) = self.way.take() {
             way.control.counts.answered(outcome);
@@ -166,7 +165,7 @@ impl TimeoutCall {
     }
 
     /// Records how long it took until its answer was there.
-    #[inline]
+    #[inline(never)]
     fn timed(&self, way: &Held, outcome: &Outcome) {
         let now = Instant::now();
         let took = self.age(way, now);
@@ -182,10 +181,24 @@ impl TimeoutCall {
     }
 
     #[cold]
-    fn was_dropped(&self, way: &Held) {
+    fn was_dropped(&mut self) {
+        let Some(way) = self.way.take() else { return };
         way.control.counts.add(Count::Cancelled);
         if let Some(explorer) = self.explorer() {
-            way.lost(explorer, self.age(way, Instant::now()));
+            way.lost(explorer, self.age(&way, Instant::now()));
+        }
+    }
+}
+
+/// Sends a call out to explore that begins now. Returns its number, when it began and how long it
+/// may take.
+#[cold]
+fn explore(way: &Way, began: u64, limit: u64) -> (u64, u64, u64) {
+    match way.explore(began) {
+        None => (NEVER, began, limit),
+        Some((explorer, longest)) => {
+            way.control.counts.add(Count::Explored);
+            (explorer.number, explorer.since, longest)
         }
     }
 }
@@ -193,8 +206,8 @@ impl TimeoutCall {
 impl Drop for TimeoutCall {
     #[inline]
     fn drop(&mut self) {
-        if let Some(way) = self.way.take() {
-            self.was_dropped(&way);
+        if self.is_watched() {
+            self.was_dropped();
         }
     }
 }
@@ -212,5 +225,70 @@ impl Drop for Unwinding<'_> {
 impl fmt::Debug for TimeoutCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TimeoutCall").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+    use watertight_core::{Name, Padded};
+    use watertight_metrics::Registry;
+
+    use super::*;
+    use crate::control::Control;
+    use crate::counts::Counts;
+    use crate::heard::Testimony;
+    use crate::machine::Machine;
+    use crate::{Adaptive, TimeoutConfig};
+
+    const LIMIT: Duration = Duration::from_millis(100);
+
+    /// The limit is 100 milliseconds, and will be: that is the warm-up.
+    fn way() -> Held {
+        let adaptive = Adaptive {
+            initial: Some(LIMIT),
+            ..Adaptive::default()
+        };
+        let config = TimeoutConfig {
+            limit: adaptive.into(),
+            ..TimeoutConfig::default()
+        };
+        let name = Name::new("search");
+        let counts = Counts::new(name, Registry::new().reporter(Counts::KIND, name));
+        let control = Control::new(config, counts, Instant::now());
+        let machine = Machine::new(control.into(), None);
+        Held::new(Padded(Way::new(machine.into())))
+    }
+
+    /// A call that explores is dropped after this time. Returns what is known after another.
+    async fn explorer_dropped(after: Duration, later: Duration) -> Testimony {
+        let way = way();
+        let plan = way.control.plan();
+        let start = Start {
+            explores: true,
+            ..way.start(plan)
+        };
+        let call = TimeoutCall::begin(Held::clone(&way), plan, start, None);
+
+        advance(after).await;
+        drop(call);
+        advance(later).await;
+
+        let now = way.control.time(Instant::now());
+        way.learning().unwrap().explorers.cut(way.learnt(), 0, now)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_explores_and_is_dropped_in_time_says_nothing() {
+        for later in [Duration::ZERO, 100 * LIMIT] {
+            assert_eq!(explorer_dropped(LIMIT, later).await, Testimony::Unknown);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_explores_hangs_if_it_is_dropped_later_than_others_are_cut_off() {
+        let testimony = explorer_dropped(2 * LIMIT, Duration::ZERO).await;
+
+        assert_eq!(testimony, Testimony::Hangs);
     }
 }

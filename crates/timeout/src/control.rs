@@ -57,8 +57,13 @@ impl Control {
         self.set(TimeoutConfig { mode, ..config });
     }
 
+    /// Returns how many nanoseconds have passed.
+    #[inline(never)]
+    pub(crate) fn now(&self) -> u64 {
+        self.time(Instant::now())
+    }
+
     /// Returns how many nanoseconds have passed at `now`.
-    #[inline]
     pub(crate) fn time(&self, now: Instant) -> u64 {
         nanos(now.saturating_duration_since(self.start))
     }

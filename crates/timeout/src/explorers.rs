@@ -195,6 +195,15 @@ mod tests {
     }
 
     #[test]
+    fn one_is_waited_for_eight_times_as_long_as_others() {
+        let explorers = Explorers::new();
+        explorers.send(LIMIT, 1);
+
+        assert_eq!(explorers.cut(LIMIT, 0, 800), Testimony::Unknown);
+        assert_eq!(explorers.cut(LIMIT, 0, 809), Testimony::Hangs);
+    }
+
+    #[test]
     fn one_that_brings_no_good_answer_hangs() {
         let explorers = Explorers::new();
         let quick = explorers.send(LIMIT, 1);

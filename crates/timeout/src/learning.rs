@@ -189,6 +189,17 @@ fn multiplied(time: Duration, times: f64) -> Duration {
 mod tests {
     use super::*;
 
+    const MS: u64 = 1_000_000;
+    const LIMIT: u64 = 100 * MS;
+
+    fn learning() -> Learning {
+        Learning::new(Instant::now())
+    }
+
+    fn record(learning: &Learning, calls: usize, ms: u64, now: u64) -> bool {
+        learning.record(vec![Duration::from_millis(ms); calls], 1, now)
+    }
+
     #[test]
     fn what_is_cut_off_counts_as_the_limit_and_no_more() {
         for micros in [10, 999, 5_000, 123_456, 60_000_000_u64] {
@@ -201,5 +212,113 @@ mod tests {
 
             assert_eq!(longest(cut.quantile(1.0).unwrap()), limit, "{micros} us");
         }
+    }
+
+    #[test]
+    fn looks_when_64_calls_have_come_but_every_2_milliseconds_at_most() {
+        let (learning, adaptive) = (learning(), Adaptive::default());
+        learning.timeout(&adaptive, 0);
+        assert!(!record(&learning, 99, 10, 2 * MS));
+        assert!(record(&learning, 1, 10, 2 * MS), "the warm-up is over");
+        learning.timeout(&adaptive, 2 * MS);
+
+        assert!(!record(&learning, 63, 10, 4 * MS));
+        assert!(record(&learning, 1, 10, 4 * MS));
+        learning.timeout(&adaptive, 4 * MS);
+
+        assert!(!record(&learning, 1_000, 10, 6 * MS - 1));
+        assert!(record(&learning, 0, 10, 6 * MS));
+    }
+
+    #[test]
+    fn figures_are_a_fifth_of_a_second_old_at_most() {
+        let (learning, adaptive) = (learning(), Adaptive::default());
+        assert_eq!(learning.due(&adaptive, MS), MS, "the warm-up counts calls");
+        record(&learning, 100, 10, MS);
+        learning.timeout(&adaptive, MS);
+
+        assert!(!record(&learning, 1, 10, 201 * MS - 1));
+        assert!(record(&learning, 1, 10, 201 * MS));
+        assert_eq!(learning.due(&adaptive, MS), 201 * MS);
+    }
+
+    #[test]
+    fn a_fifth_of_what_may_be_cut_off_is_left_for_luck() {
+        let adaptive = Adaptive {
+            percentile: 0.5,
+            multiplier: 1.0,
+            max_cut: 0.1,
+            ..Adaptive::default()
+        };
+        // Of a thousand calls so many take a second.
+        for (slow, is_waited_for) in [(79, false), (81, true)] {
+            let learning = learning();
+            record(&learning, 1_000 - slow, 10, 0);
+            record(&learning, slow, 1_000, 0);
+
+            let timeout = learning.timeout(&adaptive, 0);
+
+            assert_eq!(timeout >= Duration::from_secs(1), is_waited_for, "{slow}");
+        }
+    }
+
+    #[test]
+    fn the_first_in_a_row_count_by_whoever_has_explored_and_later_ones_do_not() {
+        let learning = learning();
+        let explorer = learning.explorers.send(LIMIT, MS);
+        learning.explorers.came_back(explorer, 5 * LIMIT, LIMIT);
+
+        for _ in 0..4 {
+            assert!(!learning.cut(LIMIT, 1, 1_000 * MS));
+        }
+        assert_eq!(learning.row.end().collect::<Vec<_>>(), [5 * LIMIT; 4]);
+
+        for _ in 0..5 {
+            learning.cut(LIMIT, 1, 1_000 * MS);
+        }
+        assert_eq!(learning.recent.recorded(), 0);
+    }
+
+    #[test]
+    fn of_whom_nobody_knows_the_first_leave_the_limit_and_later_ones_the_percentile() {
+        let learning = learning();
+        learning.usual.store(40 * MS, Ordering::Relaxed);
+
+        for _ in 0..3 {
+            assert!(!learning.cut(LIMIT, 1, MS));
+        }
+        assert_eq!(learning.recent.recorded(), 0, "they are held");
+        record(&learning, 0, 0, MS);
+        assert_eq!(learning.recent.recorded(), 3);
+        let held = learning.recent.quantile(1.0).unwrap();
+        assert!(held.abs_diff(Duration::from_nanos(shortest(LIMIT))) < Duration::from_millis(2));
+
+        for _ in 0..5 {
+            learning.cut(LIMIT, 1, MS);
+        }
+        assert_eq!(learning.recent.recorded(), 4);
+        let least = learning.recent.quantile(0.01).unwrap();
+        assert!(least.abs_diff(Duration::from_millis(40)) < Duration::from_millis(2));
+    }
+
+    #[test]
+    fn who_explored_while_the_timeout_was_four_times_as_long_is_heard_no_more() {
+        let learning = learning();
+        let sends_one = |now| {
+            let explorer = learning.explorers.send(LIMIT, now);
+            learning.explorers.came_back(explorer, 2 * LIMIT, LIMIT);
+        };
+        let says = |now| learning.explorers.cut(LIMIT, 0, now);
+        learning.forget_what_is_over(1_000 * MS, 1);
+        sends_one(2);
+
+        learning.forget_what_is_over(250 * MS, 3);
+        assert_eq!(says(3), Testimony::Ends(2 * LIMIT));
+        learning.forget_what_is_over(249 * MS, 4);
+        assert_eq!(says(4), Testimony::Unknown);
+
+        sends_one(5);
+        learning.forget_what_is_over(240 * MS, 6);
+        assert_eq!(says(6), Testimony::Ends(2 * LIMIT), "it is the timeout now");
     }
 }

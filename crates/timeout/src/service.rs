@@ -141,7 +141,7 @@ where
         }
         match self.inner.poll_ready(cx) {
             Poll::Ready(ready) => {
-                self.wait = Wait::Unlimited;
+                self.wait.end();
                 Poll::Ready(ready.map_err(Into::into))
             }
             Poll::Pending => self.poll_wait(cx).map(Ok),

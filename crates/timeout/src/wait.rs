@@ -40,6 +40,19 @@ impl Wait {
         Poll::Ready(())
     }
 
+    /// Takes note that the inner service is ready. It has hardly ever been waited for.
+    #[inline]
+    pub(crate) fn end(&mut self) {
+        if !matches!(self, Self::Unlimited) {
+            self.forget();
+        }
+    }
+
+    #[cold]
+    fn forget(&mut self) {
+        *self = Self::Unlimited;
+    }
+
     #[inline]
     pub(crate) const fn is_over(&self) -> bool {
         matches!(self, Self::Over)

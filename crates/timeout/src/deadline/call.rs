@@ -16,15 +16,23 @@ pub struct DeadlineCall {
     way: Option<Way>,
     mode: Mode,
     deadline: Option<Instant>,
+    /// Whether the deadline holds for the body of the response too.
+    cuts_bodies_off: bool,
     shadow: Shadow,
 }
 
 impl DeadlineCall {
-    pub(super) const fn new(way: Way, mode: Mode, deadline: Option<Instant>) -> Self {
+    pub(super) const fn new(
+        way: Way,
+        mode: Mode,
+        deadline: Option<Instant>,
+        cuts_bodies_off: bool,
+    ) -> Self {
         Self {
             way: Some(way),
             mode,
             deadline,
+            cuts_bodies_off,
             shadow: Shadow::new(),
         }
     }
@@ -34,6 +42,7 @@ impl DeadlineCall {
             way: None,
             mode: Mode::Off,
             deadline: None,
+            cuts_bodies_off: false,
             shadow: Shadow::new(),
         }
     }
@@ -81,7 +90,11 @@ impl Call for DeadlineCall {
         }
     }
 
-    fn head(&mut self, _: &Outcome) {}
+    fn head(&mut self, _: &Outcome) {
+        if !self.cuts_bodies_off {
+            self.deadline = None;
+        }
+    }
 
     #[inline]
     fn end(mut self, outcome: Outcome) {

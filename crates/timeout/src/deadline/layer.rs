@@ -193,7 +193,7 @@ impl<D, C, N> DeadlineBuilder<D, C, N> {
 
     /// Reads by a closure how long the caller of a request waits. `None`: it does not say.
     ///
-    /// A closure knows nothing of bodies: over HTTP they are not cut off then.
+    /// A closure knows nothing of bodies: over HTTP they are not cut off then, nor counted as such.
     pub fn read<Req, F>(self, read: F) -> DeadlineBuilder<ReadDeadlineFn<F, Req>, C, N>
     where
         F: Fn(&Req) -> Option<Duration>,

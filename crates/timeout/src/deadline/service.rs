@@ -44,7 +44,11 @@ impl<S, D, C, N> Deadline<S, D, C, N> {
 
     /// Says in what context a call is served, or that it is not.
     #[inline]
-    fn admit<Req>(&self, request: &Req) -> Result<(DeadlineCall, Option<Context>), BoxError>
+    fn admit<Req>(
+        &self,
+        request: &Req,
+        cuts_bodies_off: bool,
+    ) -> Result<(DeadlineCall, Option<Context>), BoxError>
     where
         D: ReadDeadline<Req>,
     {
@@ -61,7 +65,7 @@ impl<S, D, C, N> Deadline<S, D, C, N> {
             // It has been counted, and is not to be counted again.
             Arrival::Expired => None,
         };
-        let call = DeadlineCall::new(self.shared.way(), mode, deadline);
+        let call = DeadlineCall::new(self.shared.way(), mode, deadline, cuts_bodies_off);
         if mode == Mode::Shadow {
             return Ok((call, None));
         }
@@ -92,7 +96,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let (call, context) = match self.admit(&request) {
+        let (call, context) = match self.admit(&request, D::CUTS_OFF) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 return DeadlineFuture::refused(refusal, self.deadlines.clone());

@@ -8,15 +8,15 @@ use std::task::{self, Poll};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
-use tokio::time::{Instant, advance};
-use tokio_test::task::spawn;
+use http_body_util::{BodyExt, Full};
+use tokio::time::{Instant, advance, sleep};
+use tokio_test::task::{Spawn, spawn};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok};
 use tower::{Layer, Service, service_fn};
 use watertight_core::{BoxError, Context, Mode, Reason, Rejection};
 use watertight_http::{AtBodyEnd, HttpExt};
 use watertight_metrics::Registry;
-use watertight_timeout::DeadlineLayer;
+use watertight_timeout::{DeadlineHandle, DeadlineLayer};
 
 use super::stage::{MS, S, WITHIN};
 
@@ -176,4 +176,106 @@ async fn in_shadow_those_bodies_count_that_would_be_cut_off() {
         }
     }
     assert!(counts.iter().all(|count| *count > 20), "{counts:?}");
+}
+
+/// Calls a service whose deadlines a closure reads, and returns the body of its answer, which comes
+/// after two seconds where calls may take one.
+fn read_by_a_closure(
+    mode: Mode,
+) -> (
+    DeadlineHandle,
+    Spawn<impl Body<Data = Bytes, Error = BoxError>>,
+) {
+    let layer = DeadlineLayer::builder("inbound", S)
+        .read(|_: &Request<()>| None)
+        .finish(AtBodyEnd)
+        .mode(mode)
+        .registry(&Registry::new())
+        .build();
+    let at = Some(Instant::now() + 2 * S);
+    let answer = move |_: Request<()>| {
+        let size = SizeHint::default();
+        ready(Ok::<_, Infallible>(Response::new(ComesAt { at, size })))
+    };
+    let mut service = layer.layer(service_fn(answer));
+    let response = assert_ready_ok!(spawn(service.call(Request::new(()))).poll());
+    (
+        layer.handle(),
+        spawn(response.into_body().map_err(BoxError::from)),
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_are_not_cut_off_do_not_count_as_if_they_were() {
+    for mode in [Mode::Enforce, Mode::Shadow] {
+        let (handle, mut read) = read_by_a_closure(mode);
+        let (other, mut dropped) = read_by_a_closure(mode);
+        assert_pending!(read.enter(|cx, body| body.poll_frame(cx)));
+        assert_pending!(dropped.enter(|cx, body| body.poll_frame(cx)));
+
+        advance(S + MS).await;
+        assert_pending!(read.enter(|cx, body| body.poll_frame(cx)));
+        assert_pending!(dropped.enter(|cx, body| body.poll_frame(cx)));
+        drop(dropped);
+        advance(S).await;
+        while assert_ready!(read.enter(|cx, body| body.poll_frame(cx))).is_some() {}
+
+        for handle in [handle, other] {
+            let seen = handle.snapshot();
+            assert_eq!((seen.cut_off, seen.cut_off_in_shadow), (0, 0), "{mode:?}");
+        }
+    }
+}
+
+/// Its body is not cut off, but the call had been by then.
+#[tokio::test(start_paused = true)]
+async fn in_shadow_a_late_head_counts_whatever_becomes_of_the_body() {
+    let layer = DeadlineLayer::builder("inbound", S)
+        .read(|_: &Request<()>| None)
+        .finish(AtBodyEnd)
+        .mode(Mode::Shadow)
+        .registry(&Registry::new())
+        .build();
+    let mut service = layer.layer(service_fn(|_: Request<()>| async {
+        sleep(2 * S).await;
+        Ok::<_, Infallible>(Response::new(SaysWhatItHas::default()))
+    }));
+    let mut call = spawn(service.call(Request::new(())));
+    assert_pending!(call.poll());
+    advance(S).await;
+    assert_pending!(call.poll());
+    advance(S).await;
+
+    drop(assert_ready_ok!(call.poll()));
+
+    assert_eq!(layer.handle().snapshot().cut_off_in_shadow, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_left_in_time_counts_as_its_head_does() {
+    for (status, expected) in [(200, (1, 0, 0)), (500, (0, 1, 0))] {
+        let registry = Registry::new();
+        let layer = DeadlineLayer::builder("inbound", S)
+            .http()
+            .finish(AtBodyEnd)
+            .registry(&registry)
+            .build();
+        let answer = |_: Request<()>| {
+            let body = SaysWhatItHas::default();
+            ready(Ok::<_, Infallible>(response(status, body)))
+        };
+        let mut service = layer.layer(service_fn(answer));
+
+        drop(assert_ready_ok!(
+            spawn(service.call(Request::new(()))).poll()
+        ));
+
+        let calls = registry.snapshot().instances[0].calls;
+        let counted = (calls.success, calls.failure, calls.cancelled);
+        assert_eq!(counted, expected, "{status}");
+    }
+}
+
+fn response<B>(status: u16, body: B) -> Response<B> {
+    Response::builder().status(status).body(body).unwrap()
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 use tokio_test::{assert_pending, assert_ready_ok};
 use watertight_core::{Context, Mode};
 
@@ -72,4 +72,23 @@ async fn shadow_counts_the_late_calls_that_are_dropped() {
 
     assert_eq!(stage.handle.snapshot().cut_off_in_shadow, 1);
     assert_eq!(stage.counted().calls.cancelled, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn shadow_counts_a_call_that_had_expired_once() {
+    let mut stage = stage(|it| it.mode(Mode::Shadow));
+    let passed = Context {
+        deadline: Some(Instant::now()),
+        ..Context::default()
+    };
+    let mut call = passed.enter(|| stage.call(None));
+    assert_pending!(call.poll());
+    advance(S).await;
+    assert_pending!(call.poll());
+
+    drop(call);
+
+    let snapshot = stage.handle.snapshot();
+    assert_eq!(snapshot.expired_in_shadow, 1);
+    assert_eq!(snapshot.cut_off_in_shadow, 0);
 }
