@@ -281,12 +281,12 @@ mod plan;
 mod recent;
 mod request;
 mod row;
-mod samples;
 mod service;
 mod shared;
 #[cfg(test)]
 mod simulation;
 mod snapshot;
+mod turns;
 mod wait;
 mod way;
 

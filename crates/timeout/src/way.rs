@@ -2,12 +2,12 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use watertight_core::{Entry, Padded};
+use watertight_core::{Entry, Padded, Samples};
 
 use crate::explorers::Explorer;
 use crate::machine::Machine;
 use crate::plan::{Plan, in_nanos};
-use crate::samples::Samples;
+use crate::turns::Turns;
 
 /// A call's way to its machine: the stripe of the thread that made it, or where there are keys the
 /// entry of its key.
@@ -19,6 +19,7 @@ pub(crate) type Held = Arc<Padded<Way>>;
 pub(crate) struct Way {
     machine: Arc<Machine>,
     samples: Samples,
+    turns: Turns,
 }
 
 /// How a call begins.
@@ -37,6 +38,7 @@ impl Way {
         Self {
             machine,
             samples: Samples::default(),
+            turns: Turns::default(),
         }
     }
 
@@ -49,11 +51,12 @@ impl Way {
     pub(crate) fn start(&self, plan: Plan) -> Start {
         match self.learning() {
             Some(learning) if plan.is_learnt() => {
-                let pick = self.samples.pick(self.explores_every());
+                let pick = self.samples.pick();
+                let explores = self.turns.is_up(pick.number, self.explores_every());
                 Start {
                     limit: self.limit(plan),
                     teaches: pick.timed,
-                    explores: learning.explorers.explores(pick.explores),
+                    explores: learning.explorers.explores(explores),
                 }
             }
             _ => Start::taught(plan.limit()),
