@@ -2,7 +2,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use watertight_core::{Entry, Padded};
+use watertight_core::{Entry, Padded, Used};
 
 use crate::explorers::Explorer;
 use crate::machine::Machine;
@@ -19,6 +19,7 @@ pub(crate) type Held = Arc<Padded<Way>>;
 pub(crate) struct Way {
     machine: Arc<Machine>,
     samples: Samples,
+    used: Used,
 }
 
 /// How a call begins.
@@ -37,6 +38,7 @@ impl Way {
         Self {
             machine,
             samples: Samples::default(),
+            used: Used::default(),
         }
     }
 
@@ -148,5 +150,10 @@ impl Entry for Way {
     /// that somebody holds a handle of stays.
     fn worth(&self, _: Instant) -> Option<u64> {
         (Arc::strong_count(&self.machine) == 1).then(|| self.samples.calls())
+    }
+
+    #[inline]
+    fn used(&self) -> &Used {
+        &self.used
     }
 }
