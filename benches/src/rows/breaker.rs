@@ -31,7 +31,8 @@ pub(super) fn family() -> Family {
             }),
             Row::success("watertight breaker, by key", || {
                 builder().key(|_: &_| Key::of(7_u64)).build()
-            }),
+            })
+            .within(SUCCESS),
             Row::refusal("recloser, open", RecloserLayer::open).reference(),
             Row::refusal("failsafe, open", FailsafeLayer::open),
             Row::refusal(

@@ -23,7 +23,8 @@ pub(super) fn family() -> Family {
             Row::success("watertight adaptive timeout", || adaptive().build()).within(ADAPTIVE),
             Row::success("watertight adaptive timeout, by key", || {
                 adaptive().key(|_: &u64| Key::of("one")).build()
-            }),
+            })
+            .within(ADAPTIVE),
         ],
     }
 }

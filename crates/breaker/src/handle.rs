@@ -122,7 +122,8 @@ impl BreakerHandle {
     /// lives, the breaker is not forgotten.
     #[must_use]
     pub fn key(&self, key: Key) -> Option<Self> {
-        let circuit = self.shared.keys()?.look(key, |way| Arc::clone(&way.0.0))?;
+        let keys = self.shared.keys()?;
+        let circuit = keys.look(key, |way| Arc::clone(&way.circuit))?;
         Some(Self {
             shared: Arc::clone(&self.shared),
             key: Some((key, circuit)),

@@ -47,7 +47,7 @@ impl Shared {
         ));
         let shared = Arc::new(Self {
             name,
-            stripes: Stripes::new(|_| Way(Arc::clone(&circuit))),
+            stripes: Stripes::new(|_| Way::new(Arc::clone(&circuit))),
             keys: OnceLock::new(),
             circuit,
             counts,
@@ -73,11 +73,11 @@ impl Shared {
     pub(crate) fn way_of(&self, key: Key, label: impl FnOnce() -> Option<String>) -> Held {
         let keys = self.keys.get_or_init(|| {
             let config = self.config();
-            let overflow = Arc::new(Padded(Way(Arc::clone(&self.circuit))));
+            let overflow = Arc::new(Padded(Way::new(Arc::clone(&self.circuit))));
             Keyed::new(config.max_keys, config.key_idle, overflow)
         });
         let way = keys.get_or_insert(key, Instant::now, || {
-            Padded(Way(Arc::new(Circuit::new(
+            Padded(Way::new(Arc::new(Circuit::new(
                 self.config_of_a_key(),
                 Pending::single(),
                 Arc::clone(&self.counts),
@@ -85,7 +85,7 @@ impl Shared {
                 Instant::now(),
             ))))
         });
-        if Arc::ptr_eq(&way.0.0, &self.circuit) {
+        if Arc::ptr_eq(&way.circuit, &self.circuit) {
             self.reporter.keys_overflowed(Instant::now());
         }
         way
@@ -113,7 +113,7 @@ impl Shared {
     pub(crate) fn each(&self, mut f: impl FnMut(&Circuit)) {
         f(&self.circuit);
         if let Some(keys) = self.keys() {
-            for circuit in keys.look_at_all(|_, way| Arc::clone(&way.0.0)) {
+            for circuit in keys.look_at_all(|_, way| Arc::clone(&way.circuit)) {
                 f(&circuit);
             }
         }

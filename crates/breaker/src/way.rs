@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
-use watertight_core::{Entry, Padded};
+use watertight_core::{Entry, Padded, Used};
 
 use crate::State;
 use crate::circuit::Circuit;
@@ -14,14 +14,26 @@ pub(crate) type Held = Arc<Padded<Way>>;
 
 /// Leads to a circuit. Who holds a way is a call.
 #[derive(Debug)]
-pub(crate) struct Way(pub(crate) Arc<Circuit>);
+pub(crate) struct Way {
+    pub(crate) circuit: Arc<Circuit>,
+    used: Used,
+}
+
+impl Way {
+    pub(crate) fn new(circuit: Arc<Circuit>) -> Self {
+        Self {
+            circuit,
+            used: Used::default(),
+        }
+    }
+}
 
 impl Deref for Way {
     type Target = Circuit;
 
     #[inline]
     fn deref(&self) -> &Circuit {
-        &self.0
+        &self.circuit
     }
 }
 
@@ -32,7 +44,12 @@ impl Entry for Way {
     /// stays.
     fn worth(&self, now: Instant) -> Option<u64> {
         let may_go = self.word().state() == State::Closed || self.is_overdue(now);
-        let is_free = Arc::strong_count(&self.0) == 1;
+        let is_free = Arc::strong_count(&self.circuit) == 1;
         (is_free && may_go).then(|| self.burden.load(Ordering::Relaxed).into())
+    }
+
+    #[inline]
+    fn used(&self) -> &Used {
+        &self.used
     }
 }

@@ -136,12 +136,12 @@
 //! # Cost
 //!
 //! A call that finds a slot allocates nothing, takes no lock and reads no clock: it locks four
-//! instructions, to hold on to its bulkhead and to its slot. With keys it finds its own under the
-//! lock of a part of their map, which is two more. An adaptive limit times it, and what that tells is
-//! handed over under a lock that nobody waits for, which is two more for one call in about thirty. A
-//! limit that may change with each call, such as [`Limit::aimd`], is handed each, but only 16 times
-//! a millisecond on each thread: of more calls than that most lock four. A call that waits is
-//! allocated.
+//! instructions, to hold on to its bulkhead and to its slot. So it is with keys, of which a thread
+//! remembers those that it had of late; others it finds under the lock of a part of their map, which
+//! is two more. An adaptive limit times the call, and what that tells is handed over under a lock
+//! that nobody waits for, which is two more for one call in about thirty. A limit that may change
+//! with each call, such as [`Limit::aimd`], is handed each, but only 16 times a millisecond on each
+//! thread: of more calls than that most lock four. A call that waits is allocated.
 //!
 //! # Defaults
 //!

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use watertight_core::{Entry, Padded, stripe_count, thread_number};
+use watertight_core::{Entry, Padded, Used, stripe_count, thread_number};
 
 use crate::compartment::Compartment;
 use crate::counts::Counts;
@@ -20,6 +20,7 @@ pub(crate) struct Way {
     pub(crate) counts: Arc<Counts>,
     pub(crate) stripe: usize,
     pub(crate) thinning: Thinning,
+    used: Used,
 }
 
 impl Way {
@@ -29,6 +30,7 @@ impl Way {
             counts: Arc::clone(&compartment.counts),
             stripe,
             thinning: Thinning::default(),
+            used: Used::default(),
         }
     }
 }
@@ -52,6 +54,11 @@ impl Entry for Way {
         let is_free = Arc::strong_count(&self.compartment) == 1;
         let may_go = is_free && !self.compartment.is_set_by_hand();
         may_go.then(|| self.compartment.learnt())
+    }
+
+    #[inline]
+    fn used(&self) -> &Used {
+        &self.used
     }
 }
 

@@ -2,7 +2,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use watertight_core::{Entry, Padded, Samples};
+use watertight_core::{Entry, Padded, Samples, Used};
 
 use crate::explorers::Explorer;
 use crate::machine::Machine;
@@ -20,6 +20,7 @@ pub(crate) struct Way {
     machine: Arc<Machine>,
     samples: Samples,
     turns: Turns,
+    used: Used,
 }
 
 /// How a call begins.
@@ -39,6 +40,7 @@ impl Way {
             machine,
             samples: Samples::default(),
             turns: Turns::default(),
+            used: Used::default(),
         }
     }
 
@@ -151,5 +153,10 @@ impl Entry for Way {
     /// that somebody holds a handle of stays.
     fn worth(&self, _: Instant) -> Option<u64> {
         (Arc::strong_count(&self.machine) == 1).then(|| self.samples.calls())
+    }
+
+    #[inline]
+    fn used(&self) -> &Used {
+        &self.used
     }
 }

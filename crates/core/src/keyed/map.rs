@@ -7,24 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::entry::Entry;
+use super::recent::{Look, Recent};
 use super::secret::Secret;
 use super::shard::{Candidate, Shard};
 use crate::{Key, Padded, stripe_count};
-
-/// What a [`Keyed`] map holds for each key.
-pub trait Entry {
-    /// What would be lost if the entry were forgotten: 0 for nothing (an idle closed breaker), and
-    /// the more the dearer. `None` if it must not be forgotten (an open breaker).
-    ///
-    /// It is asked under the lock of a shard: it must be quick, and not use the map.
-    fn worth(&self, now: Instant) -> Option<u64>;
-}
-
-impl<T: Entry> Entry for Padded<T> {
-    fn worth(&self, now: Instant) -> Option<u64> {
-        (**self).worth(now)
-    }
-}
 
 /// A map of heavy entries, such as breakers, by [`Key`], which never holds more than `max_keys`
 /// of them, whatever clients send.
@@ -40,9 +27,12 @@ impl<T: Entry> Entry for Padded<T> {
 /// Where none may go, the new key shares one overflow entry with all others in its position, for
 /// as long as that is so.
 ///
-/// Finding an entry takes the lock of one shard of the map.
+/// Finding an entry takes the lock of one shard of the map. A thread finds one that it has found of
+/// late without: it remembers up to 64, of all maps together. That does not keep an entry alive,
+/// only the memory that it was in, until the thread remembers another in its place or ends.
 pub struct Keyed<T> {
     shards: Box<[Padded<Mutex<Shard<T>>>]>,
+    recent: Recent,
     secret: Secret,
     /// Who wants a place in a full map waits for this. No shard is locked while waiting for it,
     /// and who has it locks one shard at a time.
@@ -80,6 +70,7 @@ impl<T: Entry> Keyed<T> {
             shards: (0..1 << shards.ilog2())
                 .map(|_| Padded(Mutex::new(Shard::new(secret.clone()))))
                 .collect(),
+            recent: Recent::new(),
             secret,
             turn: Mutex::new(()),
             max_keys,
@@ -97,27 +88,24 @@ impl<T: Entry> Keyed<T> {
     /// A key that has none is given the one that `make` returns, or shares the
     /// [overflow](Self::overflow) entry. `now` and `make` are called for a new key alone, and under
     /// the lock of a shard: they must not use the map. When one panics, the map is as before.
+    #[inline]
     pub fn get_or_insert(
         &self,
         key: Key,
         now: impl FnOnce() -> Instant,
         make: impl FnOnce() -> T,
     ) -> Arc<T> {
-        let own = self.shard_of(key);
-        // Dropped after the lock.
-        let _gone;
-        let mut shard = self.lock(own);
-        if let Some(entry) = shard.touch(key) {
-            return entry;
-        }
-
-        let now = now();
-        _gone = self.expire(&mut shard, EXPIRE_STEP, now);
-        match self.free_place() {
-            Some(place) => place.settle(&mut shard, key, now, make),
-            None => {
-                drop(shard);
-                self.replace(own, key, now, make)
+        match self.recent.look::<T>(key) {
+            Look::Hit(entry) => {
+                entry.used().set();
+                entry
+            }
+            Look::Miss { again } => {
+                let entry = self.find_or_insert(key, now, make);
+                if again && !Arc::ptr_eq(&entry, &self.overflow) {
+                    self.recent.keep(key, &entry);
+                }
+                entry
             }
         }
     }
@@ -206,6 +194,31 @@ impl<T: Entry> Keyed<T> {
         }
     }
 
+    fn find_or_insert(
+        &self,
+        key: Key,
+        now: impl FnOnce() -> Instant,
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let own = self.shard_of(key);
+        // Dropped after the lock.
+        let _gone;
+        let mut shard = self.lock(own);
+        if let Some(entry) = shard.touch(key) {
+            return entry;
+        }
+
+        let now = now();
+        _gone = self.expire(&mut shard, EXPIRE_STEP, now);
+        match self.free_place() {
+            Some(place) => place.settle(&mut shard, key, now, make),
+            None => {
+                drop(shard);
+                self.replace(own, key, now, make)
+            }
+        }
+    }
+
     /// Finds a place in a full map.
     #[cold]
     fn replace(&self, own: usize, key: Key, now: Instant, make: impl FnOnce() -> T) -> Arc<T> {
@@ -261,7 +274,7 @@ impl<T: Entry> Keyed<T> {
         least
     }
 
-    fn expire(&self, shard: &mut Shard<T>, slots: usize, now: Instant) -> Vec<Arc<T>> {
+    fn expire(&self, shard: &mut Shard<T>, slots: usize, now: Instant) -> Vec<T> {
         let gone = shard.expire(slots, now.checked_sub(self.idle), now);
         self.taken.fetch_sub(gone.len(), Ordering::Relaxed);
         gone
@@ -330,35 +343,45 @@ impl Drop for Place<'_> {
 mod tests {
     use std::collections::HashMap;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::atomic::AtomicBool;
-    use std::sync::{Barrier, Weak};
+    use std::sync::{Barrier, Weak, mpsc};
     use std::thread;
 
     use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Used;
 
     const SECOND: Duration = Duration::from_secs(1);
     const IDLE: Duration = Duration::from_secs(60);
 
     /// An entry of a worth that the test sets.
     #[derive(Debug)]
-    struct Thing(Mutex<Option<u64>>);
+    struct Thing {
+        worth: Mutex<Option<u64>>,
+        used: Used,
+    }
 
     impl Thing {
         fn new(worth: Option<u64>) -> Self {
-            Self(Mutex::new(worth))
+            Self {
+                worth: Mutex::new(worth),
+                used: Used::default(),
+            }
         }
 
         fn set(&self, worth: Option<u64>) {
-            *self.0.lock().unwrap() = worth;
+            *self.worth.lock().unwrap() = worth;
         }
     }
 
     impl Entry for Thing {
         fn worth(&self, _: Instant) -> Option<u64> {
-            *self.0.lock().unwrap()
+            *self.worth.lock().unwrap()
+        }
+
+        fn used(&self) -> &Used {
+            &self.used
         }
     }
 
@@ -370,6 +393,17 @@ mod tests {
 
     fn insert(keyed: &Keyed<Thing>, key: u64, now: Instant, worth: Option<u64>) -> Arc<Thing> {
         keyed.get_or_insert(Key::of(key), || now, || Thing::new(worth))
+    }
+
+    /// Has the calling thread remember the key's entry.
+    fn remember(keyed: &Keyed<Thing>, key: u64, now: Instant) -> Arc<Thing> {
+        for _ in 0..2 {
+            insert(keyed, key, now, Some(0));
+        }
+        let Look::Hit(entry) = keyed.recent.look(Key::of(key)) else {
+            panic!("not remembered");
+        };
+        entry
     }
 
     fn has(keyed: &Keyed<Thing>, key: u64) -> bool {
@@ -433,6 +467,103 @@ mod tests {
         }
 
         assert_eq!((keyed.evicted(), keyed.overflowed()), (64, 0));
+    }
+
+    #[test]
+    fn a_thread_finds_again_what_it_found_of_late_without_a_lock() {
+        let (keyed, now) = keyed(4);
+        let keyed = &keyed;
+        let (say, hear) = mpsc::channel();
+        let (reply, answer) = mpsc::channel();
+
+        let found = thread::scope(|scope| {
+            scope.spawn(move || {
+                let remembered = remember(keyed, 1, now);
+                say.send(()).unwrap();
+                answer.recv().unwrap();
+                let found = insert(keyed, 1, now, Some(0));
+                assert!(Arc::ptr_eq(&remembered, &found));
+                say.send(()).unwrap();
+            });
+            hear.recv().unwrap();
+            let _locked = keyed.lock(keyed.shard_of(Key::of(1_u64)));
+            reply.send(()).unwrap();
+            hear.recv_timeout(10 * SECOND)
+        });
+
+        assert_eq!(found, Ok(()), "waits for the lock");
+    }
+
+    #[test]
+    fn a_use_without_a_lock_is_a_use() {
+        let (keyed, now) = keyed(2);
+        drop(remember(&keyed, 1, now));
+        insert(&keyed, 2, now, Some(0));
+        keyed.sweep(now + SECOND);
+
+        insert(&keyed, 1, now, Some(0));
+        keyed.sweep(now + IDLE);
+        assert!(has(&keyed, 1) && !has(&keyed, 2));
+
+        insert(&keyed, 2, now + IDLE, Some(0));
+        insert(&keyed, 1, now, Some(0));
+        insert(&keyed, 3, now + IDLE + SECOND, Some(0));
+        assert!(has(&keyed, 1) && !has(&keyed, 2));
+    }
+
+    #[test]
+    fn an_entry_that_went_is_made_anew() {
+        let (keyed, now) = keyed(1);
+        let old = Arc::downgrade(&remember(&keyed, 1, now));
+
+        insert(&keyed, 2, now, Some(0));
+        assert_eq!(old.strong_count(), 0);
+        let new = insert(&keyed, 1, now, Some(0));
+
+        assert!(Arc::ptr_eq(&new, &keyed.get(Key::of(1_u64)).unwrap()));
+        drop(new);
+        assert!(Arc::ptr_eq(
+            &remember(&keyed, 1, now),
+            &insert(&keyed, 1, now, Some(0))
+        ));
+    }
+
+    #[test]
+    fn an_entry_goes_with_the_map_though_it_is_remembered() {
+        let (keyed, now) = keyed(1);
+        let entry = Arc::downgrade(&remember(&keyed, 1, now));
+
+        drop(keyed);
+
+        assert_eq!(entry.strong_count(), 0);
+    }
+
+    #[test]
+    fn a_place_that_is_shared_is_not_remembered() {
+        let (keyed, now) = keyed(1);
+        insert(&keyed, 1, now, None);
+        for _ in 0..5 {
+            let shared = insert(&keyed, 2, now, Some(0));
+            assert!(Arc::ptr_eq(&shared, keyed.overflow()));
+        }
+
+        keyed.get(Key::of(1_u64)).unwrap().set(Some(0));
+
+        let own = insert(&keyed, 2, now, Some(0));
+        assert!(!Arc::ptr_eq(&own, keyed.overflow()));
+    }
+
+    #[test]
+    fn maps_of_one_key_are_told_apart() {
+        let ((one, now), (other, _)) = (keyed(4), keyed(4));
+        let entries = [&one, &other].map(|keyed| remember(keyed, 1, now));
+
+        for _ in 0..3 {
+            let found = [&one, &other].map(|keyed| insert(keyed, 1, now, Some(0)));
+            assert!(Arc::ptr_eq(&found[0], &entries[0]));
+            assert!(Arc::ptr_eq(&found[1], &entries[1]));
+        }
+        assert!(!Arc::ptr_eq(&entries[0], &entries[1]));
     }
 
     #[test]
@@ -549,39 +680,70 @@ mod tests {
     /// Keys come and go from all sides, and the threads hold what they use for a moment.
     #[test]
     fn threads_share_one_entry_a_key_and_never_exceed_the_bound() {
-        struct Unique(AtomicBool);
-
-        impl Entry for Unique {
-            fn worth(&self, _: Instant) -> Option<u64> {
-                Some(0)
-            }
-        }
-
         for max_keys in [1, 7, 200] {
-            let now = Instant::now();
-            let overflow = Arc::new(Unique(AtomicBool::new(false)));
-            let keyed = Keyed::new(max_keys, IDLE, overflow);
-            thread::scope(|scope| {
-                for thread in 0..4_u64 {
-                    let keyed = &keyed;
-                    scope.spawn(move || {
-                        for number in 0..20_000 {
-                            let key = Key::of((number * (thread + 1)) % (2 * max_keys as u64));
-                            let fresh = || Unique(AtomicBool::new(false));
-                            let entry = keyed.get_or_insert(key, || now, fresh);
-                            if !Arc::ptr_eq(&entry, keyed.overflow()) {
-                                // While it is held, no other can be made for the key.
-                                assert!(Arc::ptr_eq(&entry, &keyed.get(key).unwrap()));
-                            }
-                            entry.0.store(true, Ordering::Relaxed);
-                            assert!(keyed.len() <= max_keys);
-                        }
-                    });
+            let (keyed, now) = keyed(max_keys);
+            on_four_threads(2 * max_keys as u64, |key| {
+                let entry = insert(&keyed, key, now, Some(0));
+                if !Arc::ptr_eq(&entry, keyed.overflow()) {
+                    // While it is held, no other can be made for the key.
+                    assert!(Arc::ptr_eq(&entry, &keyed.get(Key::of(key)).unwrap()));
                 }
+                assert!(keyed.len() <= max_keys);
             });
             assert_eq!(keyed.keys().len(), keyed.len());
             assert!(keyed.len() <= max_keys);
         }
+    }
+
+    /// What one thread leaves in an entry, others do not find gone, though nobody holds it.
+    #[test]
+    fn threads_lose_nothing_that_must_stay() {
+        struct Purse {
+            coins: AtomicUsize,
+            used: Used,
+        }
+
+        impl Entry for Purse {
+            fn worth(&self, _: Instant) -> Option<u64> {
+                (self.coins.load(Ordering::Relaxed) == 0).then_some(0)
+            }
+
+            fn used(&self) -> &Used {
+                &self.used
+            }
+        }
+
+        let empty = || Purse {
+            coins: AtomicUsize::new(0),
+            used: Used::default(),
+        };
+        for max_keys in [1, 7, 200] {
+            let now = Instant::now();
+            let keyed = Keyed::new(max_keys, IDLE, Arc::new(empty()));
+            on_four_threads(2 * max_keys as u64, |key| {
+                let purse = || keyed.get_or_insert(Key::of(key), || now, empty);
+                let entry = purse();
+                if !Arc::ptr_eq(&entry, keyed.overflow()) {
+                    entry.coins.fetch_add(1, Ordering::Relaxed);
+                    drop(entry);
+                    assert_ne!(purse().coins.fetch_sub(1, Ordering::Relaxed), 0);
+                }
+            });
+        }
+    }
+
+    /// Has four threads use so many keys, each some times in a row, so that it remembers them.
+    fn on_four_threads(keys: u64, use_key: impl Fn(u64) + Sync) {
+        thread::scope(|scope| {
+            for thread in 1..=4_u64 {
+                let use_key = &use_key;
+                scope.spawn(move || {
+                    for number in 0..20_000 {
+                        use_key((number / 5 * thread) % keys);
+                    }
+                });
+            }
+        });
     }
 
     /// In a full map, with one place that may be had, who races for a key gets the entry of who wins.
@@ -611,7 +773,7 @@ mod tests {
 
     #[derive(Clone, Debug)]
     enum Step {
-        Use { key: u64, hold: bool },
+        Use { key: u64, times: u32, hold: bool },
         Release(u64),
         Worth { key: u64, worth: Option<u64> },
         Pass(u32),
@@ -621,7 +783,8 @@ mod tests {
     fn steps() -> impl Strategy<Value = Vec<Step>> {
         let worth = prop_oneof![Just(None), (0..3_u64).prop_map(Some)];
         let step = prop_oneof![
-            4 => (0..40_u64, any::<bool>()).prop_map(|(key, hold)| Step::Use { key, hold }),
+            4 => (0..40_u64, 1..4_u32, any::<bool>())
+                .prop_map(|(key, times, hold)| Step::Use { key, times, hold }),
             2 => (0..40_u64).prop_map(Step::Release),
             2 => (0..40_u64, worth).prop_map(|(key, worth)| Step::Worth { key, worth }),
             1 => (0..90_u32).prop_map(Step::Pass),
@@ -648,7 +811,10 @@ mod tests {
             for step in steps {
                 let evicted = keyed.evicted();
                 match step {
-                    Step::Use { key, hold } => {
+                    Step::Use { key, times, hold } => {
+                        for _ in 1..times {
+                            insert(&keyed, key, now, Some(1));
+                        }
                         let entry = insert(&keyed, key, now, Some(1));
                         if Arc::ptr_eq(&entry, keyed.overflow()) {
                             // Nothing was to be had, in a map small enough to look at all of it.

@@ -1,9 +1,12 @@
 //! A bounded map of heavy entries, one for each [`Key`](crate::Key) that a layer tells apart, and
 //! the secret that tables of keys hash by.
 
+mod entry;
 mod map;
+mod recent;
 mod secret;
 mod shard;
 
-pub use map::{Entry, Keyed};
+pub use entry::{Entry, Used};
+pub use map::Keyed;
 pub use secret::{Mixer, Secret};

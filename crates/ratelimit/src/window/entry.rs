@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
-use watertight_core::Entry as Kept;
+use watertight_core::{Entry as Kept, Used};
 
 use super::span::{Now, Span};
 use super::taken::Taken;
@@ -20,6 +20,7 @@ pub(super) struct Entry<T> {
     windows: Mutex<KeyWindows<T>>,
     /// Whether it gives way while there is something in it.
     when_full: WhenFull,
+    used: Used,
 }
 
 impl Spans {
@@ -40,6 +41,7 @@ impl<T: Taken> Entry<T> {
         Self {
             windows: Mutex::new(KeyWindows::new(spans)),
             when_full,
+            used: Used::default(),
         }
     }
 
@@ -47,6 +49,7 @@ impl<T: Taken> Entry<T> {
         Self {
             windows: Mutex::new(self.lock().clone()),
             when_full,
+            used: Used::default(),
         }
     }
 
@@ -61,6 +64,11 @@ impl<T: Taken> Kept for Entry<T> {
     fn worth(&self, now: Instant) -> Option<u64> {
         let left = self.lock().left(now);
         (left == 0 || self.when_full == WhenFull::Evict).then_some(left)
+    }
+
+    #[inline]
+    fn used(&self) -> &Used {
+        &self.used
     }
 }
 

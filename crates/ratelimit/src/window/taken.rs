@@ -6,7 +6,7 @@ use super::span::Span;
 ///
 /// Times are nanoseconds since the epoch of the [`Span`], which is always the same one. A take
 /// leaves the window a period after it came.
-pub(crate) trait Taken: Clone + fmt::Debug + Send {
+pub(crate) trait Taken: Clone + fmt::Debug + Send + 'static {
     /// Makes a window in which nothing was taken.
     fn new(span: &Span) -> Self;
 

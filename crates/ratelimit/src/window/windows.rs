@@ -12,7 +12,8 @@ use crate::{Decision, Quotas, Status, WhenFull};
 
 /// Sliding windows: one for each quota, and of each for every key that there is a place for.
 ///
-/// A decision takes the lock of its key, and of a shard of the map if there are keys.
+/// A decision takes the lock of its key, and where there are keys that of a shard of their map, unless
+/// the thread remembers the key.
 #[derive(Debug)]
 pub(crate) struct Windows<T> {
     spans: Spans,

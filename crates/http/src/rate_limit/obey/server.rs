@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, timeout_at};
-use watertight_core::Entry;
+use watertight_core::{Entry, Used};
 
 use super::allowance::{Allowance, Start, Terms, Ticket};
 use super::said::Said;
@@ -18,6 +18,7 @@ pub(super) struct Server {
     /// Tells the next to start that more is known.
     news: Notify,
     waiting: AtomicUsize,
+    used: Used,
 }
 
 /// What becomes of a call that arrives.
@@ -49,6 +50,7 @@ impl Server {
             gate: Semaphore::new(1),
             news: Notify::new(),
             waiting: AtomicUsize::new(0),
+            used: Used::default(),
         }
     }
 
@@ -167,5 +169,10 @@ impl Entry for Server {
         }
         let until = allowance.holds_until(now);
         Some(until.map_or(1, |until| 1 + (until - now).as_secs()))
+    }
+
+    #[inline]
+    fn used(&self) -> &Used {
+        &self.used
     }
 }

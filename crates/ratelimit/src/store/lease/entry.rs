@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::Entry;
+use watertight_core::{Entry, Used};
 
 use super::error::LeaseError;
 use super::permits::{Found, Permits};
@@ -17,7 +17,10 @@ const LEAD_LASTS: Duration = Duration::from_secs(1);
 
 /// The lease of one key.
 #[derive(Debug)]
-pub(super) struct Lease<E>(Mutex<State<E>>);
+pub(super) struct Lease<E> {
+    state: Mutex<State<E>>,
+    used: Used,
+}
 
 #[derive(Debug)]
 struct State<E> {
@@ -59,14 +62,18 @@ pub(super) enum Step<E> {
 
 impl<E> Lease<E> {
     pub(super) fn new(now: Instant) -> Self {
-        Self(Mutex::new(State {
+        let state = State {
             permits: Permits::new(now),
             asked: 0,
             asking_since: None,
             failed: None,
             waiting: Vec::new(),
             next_waiter: 0,
-        }))
+        };
+        Self {
+            state: Mutex::new(state),
+            used: Used::default(),
+        }
     }
 
     /// Decides on a call.
@@ -111,7 +118,7 @@ impl<E> Lease<E> {
 
     fn state(&self) -> MutexGuard<'_, State<E>> {
         // No code of others runs under the lock but the cloning of a waker, before which all is done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake(waiting: Vec<(u64, Waker)>) {
@@ -122,9 +129,14 @@ impl<E> Lease<E> {
 }
 
 /// Those who hold permits that can still be spent are dear.
-impl<E> Entry for Lease<E> {
+impl<E: Send + Sync + 'static> Entry for Lease<E> {
     fn worth(&self, _: Instant) -> Option<u64> {
         Some(self.state().permits.left())
+    }
+
+    #[inline]
+    fn used(&self) -> &Used {
+        &self.used
     }
 }
 
