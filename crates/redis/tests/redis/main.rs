@@ -1,6 +1,8 @@
 //! Stores against servers that the tests start.
 
 mod cluster;
+mod connections;
+mod failover;
 mod failures;
 mod figures;
 mod harness;
