@@ -140,7 +140,7 @@ fn is_ready(said: &mut BufReader<ChildStdout>) -> bool {
         .any(|line| line.contains("Ready to accept connections"))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("its port").port();

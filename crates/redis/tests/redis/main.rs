@@ -10,3 +10,5 @@ mod kept;
 mod layers;
 mod processes;
 mod stage;
+#[cfg(feature = "tls")]
+mod tls;
