@@ -10,6 +10,7 @@ mod context;
 mod deadline;
 mod echo;
 mod hedge;
+mod obey_server;
 mod replay;
 mod retry;
 mod server;

@@ -6,6 +6,8 @@ mod core;
 mod floor;
 mod hedge;
 mod isolate;
+mod lease;
+mod obey;
 mod ratelimit;
 mod retry;
 mod timeout;
@@ -28,6 +30,8 @@ pub fn families() -> Vec<Family> {
         ratelimit::by_key(),
         ratelimit::windows(),
         ratelimit::over_http(),
+        lease::family(),
+        obey::family(),
     ]
 }
 

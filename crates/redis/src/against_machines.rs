@@ -142,14 +142,19 @@ fn compare<A: Algorithm>(
         decision, taken, ..
     } = scripts.ask_now(rule, act);
 
-    let mut close = [expected, decision].into_iter();
+    let is_window = matches!(rule, Rule::SlidingWindow(..));
     if expected.admitted != decision.admitted || expected_taken != taken {
-        let is_close = close.any(|one| one.retry_after.is_some_and(|wait| wait <= ROUNDED));
+        let mut waits = [expected, decision].into_iter();
+        let waits_for_nothing =
+            waits.any(|one| one.retry_after.is_some_and(|wait| wait <= ROUNDED));
+        // Who takes what there is takes one less, and waits for nothing, where a part is missing.
+        let takes_one_less =
+            matches!(act, Act::TakeUpTo(_)) && !is_window && expected_taken.abs_diff(taken) <= 1;
+        let is_close = waits_for_nothing || takes_one_less;
         prop_assert!(is_close, "{act:?}: {expected:?}, but {decision:?}");
         return Ok((decision, true));
     }
     let (is, was) = (decision.status, expected.status);
-    let is_window = matches!(rule, Rule::SlidingWindow(..));
     if (is.remaining, is.quota) != (was.remaining, was.quota) {
         // What is missing of a token may be its last part.
         let is_close = !is_window && is.remaining.abs_diff(was.remaining) <= 1;
@@ -202,9 +207,11 @@ fn run<A: Algorithm>(
     })
 }
 
-/// Runs so many cases, as the macro of proptest does, on one server.
+/// Runs so many cases, as the macro of proptest does, on one server. That share of the steps has to
+/// be compared at least.
 fn cases<S: Strategy>(
     strategy: &S,
+    least: f64,
     test: impl Fn(&RedisServer, S::Value) -> Result<(usize, usize), TestCaseError>,
 ) {
     let server = RedisServer::start();
@@ -225,20 +232,46 @@ fn cases<S: Strategy>(
     }
     let (done, all) = compared.get();
     assert!(
-        done * 10 > all * 9,
+        done as f64 > all as f64 * least,
         "of {all} steps only {done} could be compared"
     );
+}
+
+fn token_buckets(
+    server: &RedisServer,
+    quotas: &Quotas,
+    steps: &[Step],
+) -> Result<(usize, usize), TestCaseError> {
+    let done = run(server, steps, Rule::TokenBucket(quotas), || {
+        let layer = TokenBucketLayer::builder("api", quotas.clone());
+        layer.registry(&Registry::new()).build().handle()
+    })?;
+    Ok((done, steps.len()))
 }
 
 #[test]
 fn token_buckets_decide_as_in_one_process() {
     let strategy = (any_quotas(any_quota()), vec(any_step(), 1..60));
-    cases(&strategy, |server, (quotas, steps)| {
-        let done = run(server, &steps, Rule::TokenBucket(&quotas), || {
-            let layer = TokenBucketLayer::builder("api", quotas.clone());
-            layer.registry(&Registry::new()).build().handle()
-        })?;
-        Ok((done, steps.len()))
+    cases(&strategy, 0.9, |server, (quotas, steps)| {
+        token_buckets(server, &quotas, &steps)
+    });
+}
+
+/// At rates where what a machine rounds is a good part of a token.
+#[test]
+fn fast_token_buckets_decide_as_in_one_process() {
+    let quota = (10_000_000..500_000_000_u64, 1..300_u64)
+        .prop_map(|(tokens, burst)| Quota::per_second(tokens).burst(burst));
+    let after = prop_oneof![(0..3_u64).prop_map(After::Micros), Just(After::Wait)];
+    let act = prop_oneof![
+        (0..300_u64).prop_map(Act::Take),
+        (0..300_u64).prop_map(Act::TakeUpTo),
+        Just(Act::Charge(300)),
+    ];
+    let step = (after, act).prop_map(|(after, act)| Step { after, act });
+    let strategy = (any_quotas(quota), vec(step, 1..60));
+    cases(&strategy, 0.5, |server, (quotas, steps)| {
+        token_buckets(server, &quotas, &steps)
     });
 }
 
@@ -247,7 +280,7 @@ fn leaky_buckets_decide_as_in_one_process() {
     let quota = any_quota()
         .prop_map(|quota| Quota::new(quota.tokens(), quota.period()).debt(quota.max_debt()));
     let strategy = (quota, 0..50_u64, 0..5_u64, vec(any_step(), 1..60));
-    cases(&strategy, |server, (quota, queue, slack, steps)| {
+    cases(&strategy, 0.9, |server, (quota, queue, slack, steps)| {
         let leaky = LeakyBucket {
             queue,
             slack,
@@ -275,7 +308,7 @@ fn windows_decide_as_in_one_process() {
         settings,
         vec(any_step(), 1..60),
     );
-    cases(&strategy, |server, (quotas, setting, steps)| {
+    cases(&strategy, 0.9, |server, (quotas, setting, steps)| {
         let done = run(
             server,
             &steps,

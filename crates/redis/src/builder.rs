@@ -8,6 +8,8 @@ use watertight_metrics::Registry;
 use crate::dial::Dial;
 use crate::link::Link;
 use crate::path::{Path, PathFailures};
+#[cfg(feature = "tls")]
+use crate::tls::Certificates;
 use crate::{RedisConfig, RedisStore};
 
 /// Makes a [`RedisStore`].
@@ -19,6 +21,8 @@ pub struct RedisStoreBuilder {
     name: Name,
     server: Server,
     config: RedisConfig,
+    #[cfg(feature = "tls")]
+    certificates: Certificates,
     registry: Option<Registry>,
 }
 
@@ -45,6 +49,8 @@ impl RedisStoreBuilder {
             name,
             server,
             config: RedisConfig::default(),
+            #[cfg(feature = "tls")]
+            certificates: Certificates::default(),
             registry: None,
         }
     }
@@ -80,6 +86,26 @@ impl RedisStoreBuilder {
         self
     }
 
+    /// Sets what the certificate of a `rediss://` server has to be signed by: certificates in PEM.
+    /// Default: what the system trusts.
+    #[cfg(feature = "tls")]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.certificates.roots = Some(pem.into());
+        self
+    }
+
+    /// Sets the certificate that a `rediss://` server knows us by, and its key, both in PEM. Default:
+    /// none.
+    #[cfg(feature = "tls")]
+    pub fn client_certificate(
+        mut self,
+        certificate: impl Into<Vec<u8>>,
+        key: impl Into<Vec<u8>>,
+    ) -> Self {
+        self.certificates.own = Some((certificate.into(), key.into()));
+        self
+    }
+
     /// Registers the breaker in `registry`. Default: [`Registry::global`].
     pub fn registry(mut self, registry: &Registry) -> Self {
         self.registry = Some(registry.clone());
@@ -111,10 +137,7 @@ impl RedisStoreBuilder {
     /// it.
     pub fn try_build(self) -> Result<RedisStore, ConfigError> {
         self.config.validate()?;
-        let dial = match &self.server {
-            Server::One(url) => Dial::one(url, &self.config)?,
-            Server::Cluster(urls) => Dial::cluster(urls, &self.config)?,
-        };
+        let dial = self.dial()?;
         let breaker =
             BreakerLayer::from_config(self.name, self.config.breaker).classify(PathFailures);
         let breaker = match &self.registry {
@@ -127,6 +150,35 @@ impl RedisStoreBuilder {
             &breaker.try_build()?,
             path,
         ))
+    }
+
+    fn dial(&self) -> Result<Dial, ConfigError> {
+        #[cfg(feature = "tls")]
+        self.certificates.validate(self.server.urls())?;
+        match &self.server {
+            Server::One(url) => Dial::one(
+                url,
+                &self.config,
+                #[cfg(feature = "tls")]
+                &self.certificates,
+            ),
+            Server::Cluster(urls) => Dial::cluster(
+                urls,
+                &self.config,
+                #[cfg(feature = "tls")]
+                &self.certificates,
+            ),
+        }
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Server {
+    fn urls(&self) -> &[String] {
+        match self {
+            Self::One(url) => std::slice::from_ref(url),
+            Self::Cluster(urls) => urls,
+        }
     }
 }
 

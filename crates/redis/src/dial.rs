@@ -7,6 +7,8 @@ use redis::{AsyncConnectionConfig, Client, Cmd, RedisResult};
 use watertight_core::ConfigError;
 
 use crate::RedisConfig;
+#[cfg(feature = "tls")]
+use crate::tls::Certificates;
 
 /// How often a cluster is asked on where it has sent us: to another node, or to wait a little.
 const REDIRECTIONS: u32 = 3;
@@ -32,8 +34,16 @@ pub(crate) enum Line {
 
 impl Dial {
     /// Says how to connect to one server.
-    pub(crate) fn one(url: &str, config: &RedisConfig) -> Result<Self, ConfigError> {
-        let client = Client::open(url).map_err(|error| refused("url", error.category()))?;
+    pub(crate) fn one(
+        url: &str,
+        config: &RedisConfig,
+        #[cfg(feature = "tls")] certificates: &Certificates,
+    ) -> Result<Self, ConfigError> {
+        #[cfg(feature = "tls")]
+        let client = certificates.open(url);
+        #[cfg(not(feature = "tls"))]
+        let client = Client::open(url);
+        let client = client.map_err(|error| refused("url", error.category()))?;
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(config.connection_timeout))
             .set_response_timeout(Some(config.response_timeout));
@@ -41,14 +51,20 @@ impl Dial {
     }
 
     /// Says how to connect to a cluster, of which some nodes are known.
-    pub(crate) fn cluster(urls: &[String], config: &RedisConfig) -> Result<Self, ConfigError> {
-        let urls = urls.iter().map(String::as_str);
-        let client = ClusterClient::builder(urls)
+    pub(crate) fn cluster(
+        urls: &[String],
+        config: &RedisConfig,
+        #[cfg(feature = "tls")] certificates: &Certificates,
+    ) -> Result<Self, ConfigError> {
+        let builder = ClusterClient::builder(urls.iter().map(String::as_str))
             .connection_timeout(config.connection_timeout)
             .response_timeout(config.response_timeout)
             .retries(REDIRECTIONS)
             .min_retry_wait(BETWEEN[0])
-            .max_retry_wait(BETWEEN[1])
+            .max_retry_wait(BETWEEN[1]);
+        #[cfg(feature = "tls")]
+        let builder = certificates.give_to(builder, urls);
+        let client = builder
             .build()
             .map_err(|error| refused("urls", error.category()))?;
         Ok(Self::Cluster(client))

@@ -64,9 +64,10 @@ impl From<RedisError> for Error {
 }
 
 /// Returns whether an error is of that code. Before version 7, Redis puts what a script comes upon
-/// into the text of another one.
-fn says(error: &RedisError, code: &str) -> bool {
-    let within = |detail: &str| detail.split(' ').any(|word| word == code);
+/// into the text of another one, with or without the sign of an error.
+pub(crate) fn says(error: &RedisError, code: &str) -> bool {
+    let is_code = |word: &str| word.strip_prefix('-').unwrap_or(word) == code;
+    let within = |detail: &str| detail.split(' ').any(is_code);
     error.code() == Some(code) || error.code() == Some("ERR") && error.detail().is_some_and(within)
 }
 
@@ -129,6 +130,22 @@ mod tests {
         ] {
             assert!(matches!(error, Error::Foreign(_)), "{error:?}");
             assert!(!error.is_of_the_path());
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_no_master_is_known_in_every_version() {
+        let since_7 = (
+            "READONLY",
+            "You can't write against a read only replica. script: f00",
+        );
+        let before = "Error running script (call to f_f00): @user_script:70: @user_script: 70: \
+                      -READONLY You can't write against a read only replica.";
+
+        for (code, detail) in [since_7, ("ERR", before)] {
+            let error = redis::make_extension_error(code.to_owned(), Some(detail.to_owned()));
+            assert!(says(&error, "READONLY"), "{error}");
+            assert!(!says(&error, "OOM"), "{error}");
         }
     }
 

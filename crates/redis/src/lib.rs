@@ -34,8 +34,12 @@
 //! # let _ = daily;
 //! ```
 //!
-//! A cluster is `RedisStore::cluster("limits", ["redis://10.0.0.1", "redis://10.0.0.2"])`. For
-//! `rediss://`, have your own package depend on the `redis` crate with one of its TLS features.
+//! A cluster is `RedisStore::cluster("limits", ["redis://10.0.0.1", "redis://10.0.0.2"])`.
+//!
+//! With the feature `tls` there is `rediss://`, by rustls. A server is trusted if the system trusts
+//! who has signed its certificate, or if one of the `root_certificates` of the builder has; a
+//! `client_certificate` says who we are. A program that has chosen no crypto provider for rustls by
+//! the time the first such store is made gets `ring`.
 //!
 //! # When Redis cannot be reached
 //!
@@ -156,6 +160,8 @@ mod script;
 #[cfg(test)]
 mod scripted;
 mod store;
+#[cfg(feature = "tls")]
+mod tls;
 mod units;
 
 pub use builder::RedisStoreBuilder;

@@ -8,8 +8,8 @@ use futures_util::future::Shared;
 use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind};
 use tokio::runtime;
 
-use crate::Error;
 use crate::dial::{Dial, Line};
+use crate::error::{Error, says};
 use crate::question::Question;
 
 /// After so many orders in a row without an answer the connection is taken for dead: of a server
@@ -120,7 +120,7 @@ impl Asking<'_> {
             Dial::Cluster(_) => error.kind() == ErrorKind::ClusterConnectionNotFound,
         };
         // Who was the master when we connected may have become a replica.
-        let is_demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+        let is_demoted = says(error, "READONLY");
         if is_lost || is_demoted {
             self.hang_up();
         }

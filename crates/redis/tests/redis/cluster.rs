@@ -1,4 +1,4 @@
-//! A cluster, of which a slot moves.
+//! A cluster, of which a slot moves, a node goes, and a replica takes over.
 
 use std::time::Duration;
 
@@ -8,12 +8,15 @@ use watertight_ratelimit::store::{Act, Order, Rule, Store};
 use watertight_ratelimit::{Decision, Quota};
 use watertight_redis::{Error, RedisConfig, RedisStore};
 
-use crate::harness::{RedisCluster, query};
+use crate::harness::{RedisCluster, RedisServer, query};
 
 /// Long enough for any answer of a cluster that is well, on a busy machine.
 const PATIENT: Duration = Duration::from_secs(10);
 
 const TENANTS: u64 = 100;
+
+/// How often something is asked for that is to come about.
+const TRIES: usize = 3_000;
 
 fn store(cluster: &RedisCluster) -> RedisStore {
     RedisStore::cluster("limits", cluster.urls())
@@ -98,4 +101,42 @@ async fn a_node_that_is_down_fails_for_its_own_keys_alone_until_it_is_back() {
         }
     }
     panic!("the node is not asked again");
+}
+
+#[tokio::test]
+async fn a_replica_that_takes_over_goes_on_where_its_master_was() {
+    let mut cluster = RedisCluster::start();
+    let replica = cluster.start_replica();
+    let store = store(&cluster);
+    for tenant in 0..TENANTS {
+        assert_eq!(take(&store, tenant).await.unwrap().status.remaining, 9);
+    }
+    let keys = |node: &RedisServer| -> u64 { query(&mut node.connect(), &["DBSIZE"]) };
+    let on_master = keys(&cluster.nodes[0]);
+    assert!(on_master > 0);
+    assert!((0..TRIES).any(|_| keys(&replica) == on_master));
+
+    cluster.nodes[0].kill();
+    let () = query(&mut replica.connect(), &["CLUSTER", "FAILOVER", "TAKEOVER"]);
+
+    for tenant in 0..TENANTS {
+        assert_eq!(take_at_last(&store, tenant).await.status.remaining, 8);
+    }
+    let () = query(&mut replica.connect(), &["SCRIPT", "FLUSH"]);
+    for tenant in 0..TENANTS {
+        assert_eq!(take_at_last(&store, tenant).await.status.remaining, 7);
+    }
+}
+
+/// Asks until there is an answer: the nodes have to hear of each other first.
+async fn take_at_last(store: &RedisStore, tenant: u64) -> Decision {
+    let mut last = None;
+    for _ in 0..TRIES {
+        store.breaker().reset();
+        match take(store, tenant).await {
+            Ok(decision) => return decision,
+            Err(error) => last = Some(error),
+        }
+    }
+    panic!("there is no answer for {tenant}: {last:?}");
 }

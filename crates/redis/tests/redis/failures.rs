@@ -1,11 +1,7 @@
 //! What becomes of orders while Redis fails, and when it is well again.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::time;
 use watertight_breaker::{BreakerConfig, State};
 use watertight_metrics::Registry;
@@ -92,28 +88,6 @@ async fn redis_that_was_killed_and_started_again_is_used_again() {
     assert_eq!(remaining(&answer), 99, "what redis knew is lost");
 }
 
-/// The name may stand for another server by now, which is the master.
-#[tokio::test]
-async fn a_master_that_has_become_a_replica_is_hung_up_on() {
-    let server = RedisServer::start();
-    let store = store(&server);
-    take(&store).await.unwrap();
-    let mut connection = server.connect();
-    let mut connections = || -> u64 {
-        let said: String = query(&mut connection, &["INFO", "stats"]);
-        let (_, said) = said.split_once("total_connections_received:").unwrap();
-        said.lines().next().unwrap().parse().unwrap()
-    };
-
-    let () = query(&mut server.connect(), &["REPLICAOF", "127.0.0.1", "1"]);
-    let before = connections();
-    let error = take(&store).await.unwrap_err();
-    assert!(matches!(error, Error::Refused(_)), "{error:?}");
-    take(&store).await.unwrap_err();
-
-    assert_eq!(connections(), before + 1);
-}
-
 #[tokio::test]
 async fn redis_that_hangs_is_left_alone_and_used_again_when_it_goes_on() {
     let server = RedisServer::start();
@@ -157,50 +131,6 @@ async fn redis_that_does_not_answer_in_time_is_a_failure() {
     let error = take(&store).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(_)), "{error:?}");
     server.thaw();
-}
-
-/// Says yes to what a client says of itself when it connects, and nothing to an order.
-async fn never_answer(mut connection: TcpStream) {
-    let mut said = [0; 4_096];
-    while let Ok(read @ 1..) = connection.read(&mut said).await {
-        let said = String::from_utf8_lossy(&said[..read]);
-        let commands = said.matches("CLIENT").count();
-        if connection
-            .write_all(&b"+OK\r\n".repeat(commands))
-            .await
-            .is_err()
-        {
-            return;
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_connection_on_which_nothing_is_heard_any_more_is_made_anew() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("redis://{}", listener.local_addr().unwrap());
-    let connections = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&connections);
-    tokio::spawn(async move {
-        while let Ok((connection, _)) = listener.accept().await {
-            counted.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(never_answer(connection));
-        }
-    });
-    let store = builder(url).build();
-    let give_up = async || {
-        store.breaker().reset();
-        let asking = time::timeout(Duration::from_millis(20), take(&store));
-        assert!(asking.await.is_err());
-    };
-
-    for _ in 0..5 {
-        give_up().await;
-    }
-    assert_eq!(connections.load(Ordering::Relaxed), 1);
-
-    give_up().await;
-    assert_eq!(connections.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Redis servers of a test's own, on free ports.
 #![allow(dead_code, reason = "the tests of the scripts use a part of it")]
 
+use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -12,6 +14,9 @@ use redis::{Client, Connection};
 
 const MISSING: &str = "redis-server is missing; install it, on Debian as root: \
                        apt-get install --yes redis-server";
+
+/// Names another server than the `redis-server` of the path: one of 6.2, or of Valkey.
+const SERVER: &str = "WATERTIGHT_REDIS_SERVER";
 
 /// The bus of a cluster node is on a port that is so much higher.
 const BUS: u16 = 10_000;
@@ -40,7 +45,7 @@ impl RedisServer {
         let started = (0..10).find_map(|_| {
             let port = free_port();
             let name = format!("watertight-redis-{}-{port}", std::process::id());
-            let folder = std::env::temp_dir().join(name);
+            let folder = env::temp_dir().join(name);
             fs::create_dir_all(&folder).expect("a folder for the server");
             let arguments: Vec<_> = arguments.iter().copied().map(String::from).collect();
             let child = spawn(port, &folder, &arguments)?;
@@ -107,7 +112,8 @@ impl Drop for RedisServer {
 
 /// Starts a server, and waits until it is ready. `None`: it has ended.
 fn spawn(port: u16, folder: &PathBuf, arguments: &[String]) -> Option<Child> {
-    let mut command = Command::new("redis-server");
+    let program = env::var_os(SERVER).unwrap_or_else(|| OsString::from("redis-server"));
+    let mut command = Command::new(program);
     command
         .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         .args(["--port", &port.to_string()])
@@ -134,7 +140,7 @@ fn is_ready(said: &mut BufReader<ChildStdout>) -> bool {
         .any(|line| line.contains("Ready to accept connections"))
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("its port").port();
@@ -173,6 +179,27 @@ impl RedisCluster {
         self.nodes.iter().map(RedisServer::url).collect()
     }
 
+    /// Starts a replica of the first node that is up to date, and which all nodes know.
+    pub(crate) fn start_replica(&self) -> RedisServer {
+        let master = &self.nodes[0];
+        let replica = RedisServer::start_with(&["--cluster-enabled", "yes"]);
+        let address = |node: &RedisServer| format!("127.0.0.1:{}", node.port);
+        let mut add = Command::new("redis-cli");
+        add.args([
+            "--cluster",
+            "add-node",
+            &address(&replica),
+            &address(master),
+        ])
+        .args(["--cluster-slave", "--cluster-master-id"])
+        .arg(query::<String>(&mut master.connect(), &["CLUSTER", "MYID"]))
+        .stdout(Stdio::null());
+        assert!(add.status().expect(MISSING).success());
+        let is_ready = (0..ASKED).any(|_| follows(&replica));
+        assert!(is_ready, "the replica does not follow its master");
+        replica
+    }
+
     /// Moves the slot of `key`, with all that is in it, to another node.
     pub(crate) fn move_slot_of(&self, key: &str) {
         let mut first = self.nodes[0].connect();
@@ -202,6 +229,15 @@ fn knows_all_slots(node: &RedisServer) -> bool {
     let said = info.output().expect("redis-cli").stdout;
     let said = String::from_utf8_lossy(&said);
     said.contains("cluster_state:ok") && said.contains("cluster_known_nodes:3")
+}
+
+/// Returns whether a replica has all that its master has. It is asked by a process: one that starts
+/// takes long enough not to ask too often.
+pub(crate) fn follows(replica: &RedisServer) -> bool {
+    let mut info = Command::new("redis-cli");
+    info.args(["-p", &replica.port.to_string(), "INFO", "replication"]);
+    let said = info.output().expect("redis-cli").stdout;
+    String::from_utf8_lossy(&said).contains("master_link_status:up")
 }
 
 fn has_key(node: &RedisServer, key: &str) -> bool {

@@ -1,6 +1,8 @@
 //! Stores against servers that the tests start.
 
 mod cluster;
+mod connections;
+mod failover;
 mod failures;
 mod figures;
 mod harness;
@@ -8,3 +10,5 @@ mod kept;
 mod layers;
 mod processes;
 mod stage;
+#[cfg(feature = "tls")]
+mod tls;
