@@ -1,5 +1,6 @@
 //! A leaky bucket: calls start at an even pace, and those that come early wait for their turn.
 
+mod builder;
 #[cfg(all(test, watertight_loom))]
 mod loom;
 mod setting;

@@ -1,6 +1,7 @@
 //! Windows that slide: what was taken in the last period, and no more than the limit of it.
 
 mod buckets;
+mod builder;
 mod entry;
 mod log;
 mod machine;
