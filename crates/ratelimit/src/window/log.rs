@@ -1,13 +1,13 @@
 use std::collections::VecDeque;
 
-use super::SlidingWindow;
 use super::span::Span;
 use super::taken::Taken;
 
 /// A log of all takes of a period, each with its time: exact.
 ///
-/// It has as many records as there are tokens in the window, at most, and room for those of the
-/// limit from the start: no call that passes makes it larger. A penalty can, once.
+/// It has as many records as there are tokens in the window, at most. It has room for those of a
+/// limit of [`AT_ONCE`] from the start, so that no call that passes makes it larger; that of a higher
+/// limit doubles as it is used.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     /// The oldest first.
@@ -22,11 +22,15 @@ struct Record {
     cost: u64,
 }
 
+/// How many records a log has room for from the start: 16 KB. Each key has a log, and most never
+/// come near a high limit.
+const AT_ONCE: u64 = 1_000;
+
 impl Taken for Log {
     fn new(span: &Span) -> Self {
-        let most = span.limit().min(SlidingWindow::MAX_LOGGED);
+        let first = span.limit().min(AT_ONCE);
         Self {
-            records: VecDeque::with_capacity(most as usize),
+            records: VecDeque::with_capacity(first as usize),
             used: 0,
         }
     }

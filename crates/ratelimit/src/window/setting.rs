@@ -44,9 +44,9 @@ pub enum SlidingWindow {
     /// By a log of what was taken when: no more than the limit passes in any period, and no call is
     /// refused that could have passed.
     ///
-    /// It costs 16 bytes for each token of the limit, and 32 where penalties have taken more than
-    /// that: of a limit of 1,000 it is 16 KB a key, taken with the first call and kept as long as the
-    /// key is.
+    /// It costs 16 bytes for each token of the limit, 16 KB of a limit of 1,000. That is taken with
+    /// the first call of a key, and kept as long as the key is. Where the limit is higher than that,
+    /// or penalties have taken more, the log doubles as it is used.
     Exact,
 }
 
@@ -54,7 +54,7 @@ impl SlidingWindow {
     /// The most counters that a period is divided in. Above it, a log is the better choice.
     pub const MAX_BUCKETS: u32 = 1_000;
 
-    /// The highest limit of an exact window: 16 MB of log for each key.
+    /// The highest limit of an exact window: up to 32 MB of log for each key.
     pub const MAX_LOGGED: u64 = 1_000_000;
 
     /// Checks the setting, and whether valid `quotas` can be counted so.

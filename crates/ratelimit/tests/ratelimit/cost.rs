@@ -117,6 +117,22 @@ async fn a_window_allocates_nothing_once_its_key_has_come() {
     }
 }
 
+/// Each key has a log, and who comes once takes no more of it than that.
+#[test]
+fn a_key_that_is_new_gets_no_more_than_the_beginning_of_a_long_log() {
+    let layer = SlidingWindowLayer::builder("api", Quota::per_day(SlidingWindow::MAX_LOGGED))
+        .exact()
+        .key(|tenant: &u64| Key::of(*tenant))
+        .registry(&Registry::new())
+        .build();
+    let mut api = layer.layer(Echo);
+    assert!(passes(&mut api, 7));
+
+    let info = measure(|| assert!(passes(&mut api, 8)));
+
+    assert!(info.bytes_total < 20_000, "{info:?}");
+}
+
 #[test]
 fn a_refusal_allocates_once() {
     let mut api = builder(1).build().layer(Echo);
