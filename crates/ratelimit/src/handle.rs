@@ -166,7 +166,8 @@ impl<A> RateLimitHandle<A> {
     /// Gives back what was taken for nothing. There will not be more than the limit.
     ///
     /// What has come in since it was taken stays as well, though a limit that was whole would have
-    /// had no room for it: give back soon.
+    /// had no room for it: give back soon. So does a quota or a total get it back that has been added
+    /// in the meantime, from which nothing was taken.
     pub fn refund(&self, cost: u64) {
         let limits = self.shared.core.limits.load();
         limits.give_back(self.ask(cost), Instant::now());

@@ -10,14 +10,16 @@ use proptest::test_runner::TestRunner;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;
-use watertight_core::nanos;
+use watertight_core::{Key, nanos};
 
 use crate::decision::Meter;
 use crate::quota::tests::any_quota;
+use crate::tables::Tables;
 use crate::ticks::{HORIZON, Ticks};
 use crate::token_bucket::TokenBucket;
+use crate::window::Room;
 use crate::words::Direct;
-use crate::{Quota, Quotas};
+use crate::{Quota, Quotas, WhenFull};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -323,6 +325,48 @@ proptest! {
             }
         }
     }
+
+    /// A key that has got everything back may give its slot to others, and is found then by what
+    /// was taken before. If there is no room for it, it may be refused for that.
+    #[test]
+    fn over_changes_a_key_is_given_back_no_more_than_was_taken(
+        first in common_quota(),
+        steps in vec((option::weighted(0.2, common_quota()), any_act(), 0..40_u64), 1..40),
+        is_crowded in any::<bool>(),
+    ) {
+        let (epoch, key) = (Instant::now(), Some(Key::of("acme")));
+        let room = Room { max_keys: 16, when_full: WhenFull::Refuse };
+        let mut bucket = TokenBucket::new(&first.into(), Tables::new(1, room), epoch);
+        let mut model = Model::new(&first, epoch);
+        let (mut taken, mut now) = (0, epoch);
+
+        for (number, (next, act, seconds)) in (0_u64..).zip(steps) {
+            now += Duration::from_secs(seconds);
+            if let Some(next) = next {
+                bucket = bucket.followed_by(&next.into(), Tables::new(1, room), now);
+                model = model.followed_by(&next, now);
+            }
+            match act {
+                Act::Take(cost) if bucket.take(key, cost, now).admitted => {
+                    prop_assert!(model.has(cost, now), "created");
+                    model.take(cost, now);
+                    taken += cost;
+                }
+                Act::Take(cost) => prop_assert!(is_crowded || !model.has(cost + 1, now), "lost"),
+                Act::GiveBack(cost) => {
+                    let cost = cost.min(taken);
+                    bucket.give_back(key, cost, now);
+                    model.give_back(cost, now);
+                    taken -= cost;
+                }
+            }
+            if is_crowded {
+                for other in 0..8 {
+                    bucket.take(Some(Key::of(8 * number + other)), 1, now);
+                }
+            }
+        }
+    }
 }
 
 fn common_quota() -> impl Strategy<Value = Quota> {
@@ -330,4 +374,19 @@ fn common_quota() -> impl Strategy<Value = Quota> {
     (1..1_000_u64, seconds, 1..1_000_u64).prop_map(|(tokens, seconds, burst)| {
         Quota::new(tokens, Duration::from_secs(seconds)).burst(burst)
     })
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Act {
+    Take(u64),
+    GiveBack(u64),
+}
+
+fn any_act() -> impl Strategy<Value = Act> {
+    let cost = || prop_oneof![1..4_u64, 1..1_000_u64];
+    prop_oneof![
+        2 => cost().prop_map(Act::Take),
+        1 => cost().prop_map(Act::GiveBack),
+        1 => Just(Act::GiveBack(u64::MAX)),
+    ]
 }
