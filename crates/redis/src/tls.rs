@@ -95,7 +95,9 @@ fn choose_provider() {
 }
 
 fn is_encrypted(url: &str) -> bool {
-    url.starts_with("rediss:") || url.starts_with("valkeys:")
+    let scheme = url.split(':').next().unwrap_or(url);
+    let is_scheme = |name: &&str| scheme.eq_ignore_ascii_case(name);
+    ["rediss", "valkeys"].iter().any(is_scheme)
 }
 
 fn are_certificates(pem: &[u8]) -> bool {

@@ -13,7 +13,7 @@ use crate::harness::{RedisCluster, RedisServer, query};
 /// Long enough for any answer of a cluster that is well, on a busy machine.
 const PATIENT: Duration = Duration::from_secs(10);
 
-const TENANTS: u64 = 100;
+pub(crate) const TENANTS: u64 = 100;
 
 /// How often something is asked for that is to come about.
 const TRIES: usize = 3_000;
@@ -26,7 +26,7 @@ fn store(cluster: &RedisCluster) -> RedisStore {
         .build()
 }
 
-async fn take(store: &RedisStore, tenant: u64) -> Result<Decision, Error> {
+pub(crate) async fn take(store: &RedisStore, tenant: u64) -> Result<Decision, Error> {
     let quotas = Quota::per_hour(10).into();
     let order = Order {
         policy: Name::new("api"),

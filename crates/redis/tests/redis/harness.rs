@@ -158,17 +158,22 @@ pub(crate) struct RedisCluster {
 
 impl RedisCluster {
     pub(crate) fn start() -> Self {
-        let nodes: Vec<_> = (0..3)
-            .map(|_| RedisServer::start_with(&["--cluster-enabled", "yes"]))
-            .collect();
-        let addresses = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port));
+        let nodes = [(); 3].map(|()| RedisServer::start_with(&["--cluster-enabled", "yes"]));
+        let ports = nodes.each_ref().map(RedisServer::port);
+        Self::join(nodes, ports, &[])
+    }
+
+    /// Makes a cluster of these nodes, which are asked for that on `ports`, with more arguments.
+    pub(crate) fn join(nodes: [RedisServer; 3], ports: [u16; 3], arguments: &[&str]) -> Self {
         let mut create = Command::new("redis-cli");
         create
+            .args(arguments)
             .args(["--cluster", "create"])
-            .args(addresses)
+            .args(ports.map(|port| format!("127.0.0.1:{port}")))
             .arg("--cluster-yes")
             .stdout(Stdio::null());
         assert!(create.status().expect(MISSING).success());
+        let nodes = nodes.into();
         let cluster = Self { nodes };
         let is_ready = (0..ASKED).any(|_| cluster.nodes.iter().all(knows_all_slots));
         assert!(is_ready, "the nodes do not find each other");

@@ -1,5 +1,7 @@
 //! Stores against servers that the tests start.
 
+#[cfg(feature = "tls")]
+mod certificates;
 mod cluster;
 mod connections;
 mod failover;
