@@ -75,6 +75,7 @@
 //! | `retry` | [`retry`]: calls again what fails, within a budget | yes |
 //! | `timeout` | [`timeout`]: ends calls that take too long, and hands deadlines on | yes |
 //! | `redis` | [`redis`]: rate limits that many processes share, kept in Redis or Valkey | no |
+//! | `redis-tls` | `redis`, also on encrypted connections: `rediss://` | no |
 //! | `serde` | settings that can be read from a file, such as `BreakerConfig` | no |
 
 #[cfg(feature = "breaker")]
