@@ -9,7 +9,7 @@ use crate::dial::Dial;
 use crate::link::Link;
 use crate::path::{Path, PathFailures};
 #[cfg(feature = "tls")]
-use crate::tls::Certificates;
+use crate::tls::{Certificates, choose_provider_for};
 use crate::{RedisConfig, RedisStore};
 
 /// Makes a [`RedisStore`].
@@ -154,7 +154,11 @@ impl RedisStoreBuilder {
 
     fn dial(&self) -> Result<Dial, ConfigError> {
         #[cfg(feature = "tls")]
-        self.certificates.validate(self.server.urls())?;
+        {
+            let urls = self.server.urls();
+            self.certificates.validate(urls)?;
+            choose_provider_for(urls);
+        }
         match &self.server {
             Server::One(url) => Dial::one(
                 url,

@@ -63,7 +63,7 @@ impl Dial {
             .min_retry_wait(BETWEEN[0])
             .max_retry_wait(BETWEEN[1]);
         #[cfg(feature = "tls")]
-        let builder = certificates.give_to(builder, urls);
+        let builder = certificates.give_to(builder);
         let client = builder
             .build()
             .map_err(|error| refused("urls", error.category()))?;

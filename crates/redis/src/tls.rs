@@ -46,9 +46,6 @@ impl Certificates {
 
     /// Says how to connect to one server.
     pub(crate) fn open(&self, url: &str) -> RedisResult<Client> {
-        if is_encrypted(url) {
-            choose_provider();
-        }
         if self.are_none() {
             return Client::open(url);
         }
@@ -56,14 +53,7 @@ impl Certificates {
     }
 
     /// Has the connections to a cluster be made by them.
-    pub(crate) fn give_to(
-        &self,
-        builder: ClusterClientBuilder,
-        urls: &[String],
-    ) -> ClusterClientBuilder {
-        if urls.iter().any(|url| is_encrypted(url)) {
-            choose_provider();
-        }
+    pub(crate) fn give_to(&self, builder: ClusterClientBuilder) -> ClusterClientBuilder {
         if self.are_none() {
             return builder;
         }
@@ -86,9 +76,11 @@ impl Certificates {
     }
 }
 
-/// Where several are compiled in, rustls panics if the program has not said which is its own.
-fn choose_provider() {
-    if CryptoProvider::get_default().is_none() {
+/// Chooses a crypto provider if one of these servers encrypts, and the program has chosen none: where
+/// several are compiled in, rustls panics then.
+pub(crate) fn choose_provider_for(urls: &[String]) {
+    let encrypts = urls.iter().any(|url| is_encrypted(url));
+    if encrypts && CryptoProvider::get_default().is_none() {
         // If another thread is first, that is the one.
         let _ = ring::default_provider().install_default();
     }
@@ -103,4 +95,31 @@ fn is_encrypted(url: &str) -> bool {
 fn are_certificates(pem: &[u8]) -> bool {
     let mut certificates = CertificateDer::pem_slice_iter(pem).peekable();
     certificates.peek().is_some() && certificates.all(|certificate| certificate.is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use watertight_metrics::Registry;
+
+    use super::*;
+    use crate::RedisStore;
+
+    /// The program may choose another one as long as it is not needed.
+    #[test]
+    fn a_provider_is_chosen_for_a_server_that_encrypts_and_for_no_other() {
+        let try_build = |urls: [&str; 2]| {
+            let builder = RedisStore::cluster("limits", urls).registry(&Registry::new());
+            builder.try_build().map(drop)
+        };
+        let has_provider = || CryptoProvider::get_default().is_some();
+
+        assert_eq!(try_build(["redis://10.0.0.1", "redis://10.0.0.2"]), Ok(()));
+        assert!(!has_provider());
+
+        assert_eq!(
+            try_build(["rediss://10.0.0.1", "rediss://10.0.0.2"]),
+            Ok(())
+        );
+        assert!(has_provider());
+    }
 }
