@@ -149,6 +149,15 @@ mod tests {
         }
     }
 
+    /// A policy may have any name.
+    #[test]
+    fn a_code_in_a_name_is_none() {
+        let detail = "the value of watertight:{ OOM :} is not one of ours";
+        let error = redis::make_extension_error("MALFORMED".to_owned(), Some(detail.to_owned()));
+
+        assert!(!says(&error, "OOM"), "{error}");
+    }
+
     #[test]
     fn what_redis_refuses_counts_against_it() {
         let error = error("OOM", "command not allowed when used memory > 'maxmemory'");
