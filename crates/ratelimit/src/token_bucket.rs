@@ -192,6 +192,14 @@ impl<W: Words> TokenBucket<W> {
     ) -> Result<u64, Unchanged> {
         self.update(key, 0, at.nanos(), change)
     }
+
+    /// Forgets what `key` was with before the quotas were changed, which is in its words by now: once
+    /// they are whole they give way, and it would be found again as it was.
+    pub(crate) fn forget_past(&self, key: Option<Key>, at: GcraAt<'_>) {
+        if at.nanos() < self.settled_at {
+            self.before.iter().for_each(|past| past.forget(key));
+        }
+    }
 }
 
 impl TokenBucket<Tables> {
@@ -294,11 +302,8 @@ impl<W: Words> Meter for TokenBucket<W> {
     }
 
     fn give_back(&self, key: Option<Key>, cost: u64, now: Instant) {
-        let now = self.nanos(now);
-        let has_room = self.give_back_to(self.gcras.len(), key, cost, now);
-        if has_room && now < self.settled_at {
-            // A key that is whole gives way, and would be found there again as it was.
-            self.before.iter().for_each(|past| past.forget(key));
+        if self.give_back_to(self.gcras.len(), key, cost, self.nanos(now)) {
+            self.forget_past(key, self.first_at(now));
         }
     }
 

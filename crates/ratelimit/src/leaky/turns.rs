@@ -133,6 +133,9 @@ impl<W: Words> Turns<W> {
             let is_last = word == turn.word && turn.cost > 0;
             is_last.then(|| at.give_back(word, turn.cost)).flatten()
         });
+        if given_back.is_ok() {
+            self.bucket.forget_past(key, at);
+        }
         given_back.is_ok()
     }
 
@@ -248,6 +251,8 @@ mod tests {
     use proptest::sample::Index;
 
     use super::*;
+    use crate::WhenFull;
+    use crate::window::Room;
     use crate::words::Direct;
 
     const MS: Duration = Duration::from_millis(1);
@@ -270,6 +275,33 @@ mod tests {
 
     fn wait(turns: &Turns<Direct>, now: Instant) -> Duration {
         book(turns, now).wait
+    }
+
+    #[test]
+    fn a_turn_that_was_given_back_after_a_change_is_not_owed_again() {
+        let acme = Some(Key::of("acme"));
+        let setting = |queue| LeakyBucket {
+            queue,
+            ..LeakyBucket::default()
+        };
+        let room = Room {
+            max_keys: 16,
+            when_full: WhenFull::Evict,
+        };
+        let tables = || Tables::new(1, room);
+        let (quota, now) = (Quota::per_second(1), Instant::now());
+        let turns = Turns::new(&setting(10), &quota, tables(), now);
+        turns.book(acme, 1, now, || LONG).unwrap();
+        let turn = turns.book(acme, 3, now, || LONG).unwrap();
+
+        let turns = turns.followed_by(&setting(11), &quota, tables(), now);
+        assert!(turns.give_turn_back(acme, &turn, now));
+        let later = now + 1_000 * MS;
+        for other in (0..1_000_u64).map(Key::of) {
+            let _ = turns.book(Some(other), 1, later, || LONG);
+        }
+
+        assert!(turns.book(acme, 1, later, || LONG).unwrap().wait.is_zero());
     }
 
     #[test]
