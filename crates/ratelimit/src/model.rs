@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use watertight_core::{Key, nanos};
 
 use crate::decision::Meter;
+use crate::past::Past;
 use crate::quota::tests::any_quota;
 use crate::tables::Tables;
 use crate::ticks::{HORIZON, Ticks};
@@ -331,8 +332,8 @@ proptest! {
     #[test]
     fn over_changes_a_key_is_given_back_no_more_than_was_taken(
         first in common_quota(),
-        steps in vec((option::weighted(0.2, common_quota()), any_act(), 0..40_u64), 1..40),
-        is_crowded in any::<bool>(),
+        steps in vec((option::weighted(0.2, common_quota()), any_act(), 0..2_000_u64, 0..2_u8), 1..40),
+        crowds in any::<bool>(),
     ) {
         let (epoch, key) = (Instant::now(), Some(Key::of("acme")));
         let room = Room { max_keys: 16, when_full: WhenFull::Refuse };
@@ -340,11 +341,20 @@ proptest! {
         let mut model = Model::new(&first, epoch);
         let (mut taken, mut now) = (0, epoch);
 
-        for (number, (next, act, seconds)) in (0_u64..).zip(steps) {
-            now += Duration::from_secs(seconds);
-            if let Some(next) = next {
+        let mut changes = 0;
+        for (next, act, millis, crowd) in steps {
+            now += Duration::from_millis(millis);
+            if let Some(next) = next
+                && changes < Past::<Tables>::MOST
+            {
+                changes += 1;
                 bucket = bucket.followed_by(&next.into(), Tables::new(1, room), now);
                 model = model.followed_by(&next, now);
+            }
+            if crowds && crowd > 0 {
+                for other in 0..64_u64 {
+                    bucket.take(Some(Key::of(other)), 1, now);
+                }
             }
             match act {
                 Act::Take(cost) if bucket.take(key, cost, now).admitted => {
@@ -352,7 +362,7 @@ proptest! {
                     model.take(cost, now);
                     taken += cost;
                 }
-                Act::Take(cost) => prop_assert!(is_crowded || !model.has(cost + 1, now), "lost"),
+                Act::Take(cost) => prop_assert!(crowds || !model.has(cost + 1, now), "lost"),
                 Act::GiveBack(cost) => {
                     let cost = cost.min(taken);
                     bucket.give_back(key, cost, now);
@@ -360,11 +370,8 @@ proptest! {
                     taken -= cost;
                 }
             }
-            if is_crowded {
-                for other in 0..8 {
-                    bucket.take(Some(Key::of(8 * number + other)), 1, now);
-                }
-            }
+            let remaining = bucket.peek(key, 0, now).status.remaining;
+            prop_assert!(remaining <= model.remaining(now), "created");
         }
     }
 }

@@ -104,3 +104,24 @@ impl Words for Tables {
         }
     }
 }
+
+#[cfg(all(test, not(watertight_loom)))]
+mod tests {
+    use super::*;
+    use crate::WhenFull;
+
+    #[test]
+    fn a_word_that_is_worth_nothing_is_kept_if_it_was_fresh_of_another() {
+        let room = Room {
+            max_keys: 16,
+            when_full: WhenFull::Refuse,
+        };
+        let (key, worth) = (Some(Key::of("acme")), |word: u64| word / 10);
+
+        for (fresh, kept) in [(UNTOUCHED, UNTOUCHED), (70, 7)] {
+            let tables = Tables::new(1, room);
+            assert_eq!(tables.update(key, 0, fresh, worth, |_| Some(7)), Ok(7));
+            assert_eq!(tables.word(key, 0), kept);
+        }
+    }
+}

@@ -13,7 +13,7 @@ use watertight_core::Key;
 use watertight_http::HttpExt;
 use watertight_metrics::Registry;
 use watertight_ratelimit::{
-    Quota, RateLimitBuilder, SlidingWindow, SlidingWindowLayer, TokenBucket,
+    Quota, RateLimitBuilder, SlidingWindow, SlidingWindowLayer, TokenBucket, TokenBucketConfig,
 };
 
 use crate::stage::{Echo, MS, bucket};
@@ -83,15 +83,28 @@ fn a_key_that_is_new_allocates_nothing() {
     assert_eq!(info.count_total, 0);
 }
 
-/// The table of the keys is there by then.
+/// The tables of the keys are there by then.
 #[test]
 fn the_first_key_finds_its_place_made() {
-    let keyed = builder(10).key(|number: &u64| Key::of(*number));
-    let mut api = keyed.and(Quota::per_day(90)).build().layer(Echo);
+    let key = |number: &u64| Key::of(*number);
+    let bytes = |api: &mut dyn FnMut() -> bool| measure(|| assert!(api())).bytes_total;
 
-    let info = measure(|| assert!(passes(&mut api, 0)));
+    let plain = builder(10).and(Quota::per_day(90)).key(key).build();
+    let mut api = plain.layer(Echo);
+    assert!(bytes(&mut || passes(&mut api, 0)) < 1_000);
 
-    assert!(info.bytes_total < 1_000, "{info:?}");
+    let config = TokenBucketConfig::new(Quota::per_hour(20));
+    plain.handle().reconfigure(config).unwrap();
+    assert!(bytes(&mut || passes(&mut api, 1)) < 1_000);
+
+    let planned = builder(10).plan("pro", Quota::per_hour(90)).key(key);
+    let planned = planned.plan_by(|_: &u64| Some("pro")).build();
+    let mut api = planned.layer(Echo);
+    assert!(bytes(&mut || passes(&mut api, 0)) < 1_000);
+
+    let window = SlidingWindowLayer::builder("api", Quota::per_hour(10)).key(key);
+    let mut api = window.registry(&Registry::new()).build().layer(Echo);
+    assert!(bytes(&mut || passes(&mut api, 0)) < 1_000);
 }
 
 /// Each call is of a time of its own, so that a log has as many records as it can have.

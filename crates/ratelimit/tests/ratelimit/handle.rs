@@ -6,7 +6,7 @@ use watertight_core::Key;
 use watertight_metrics::Registry;
 use watertight_ratelimit::{
     Quota, SlidingWindowConfig, SlidingWindowHandle, SlidingWindowLayer, TokenBucketConfig,
-    TokenBucketHandle,
+    TokenBucketHandle, WhenFull,
 };
 
 use crate::stage::{Echo, SECOND, answered, bucket, counted};
@@ -103,9 +103,11 @@ async fn what_a_key_is_given_back_after_a_change_stays_so_when_it_gives_way() {
     let acme = Key::of("acme");
     let others = || (0..1_000_u64).map(Key::of);
 
-    let bucket = bucket(Quota::per_hour(10)).max_keys(16).build().handle();
+    let quotas = |tokens| Quota::per_hour(tokens).and(Quota::per_day(tokens));
+
+    let bucket = bucket(quotas(10)).max_keys(16).build().handle();
     assert!(bucket.key(acme).take(10).admitted);
-    let mut config = TokenBucketConfig::new(Quota::per_hour(20));
+    let mut config = TokenBucketConfig::new(quotas(20));
     config.max_keys = 16;
     bucket.reconfigure(config).unwrap();
     bucket.key(acme).refund(10);
@@ -122,6 +124,40 @@ async fn what_a_key_is_given_back_after_a_change_stays_so_when_it_gives_way() {
     window.key(acme).refund(10);
     others().for_each(|key| assert!(window.key(key).take(1).admitted));
     assert_eq!(window.key(acme).peek(0).status.remaining, 20);
+}
+
+/// Its words are those from before the change, and there is no room for others.
+#[tokio::test(start_paused = true)]
+async fn a_key_without_room_gets_nothing_back_and_owes_no_less() {
+    let acme = Key::of("acme");
+    let others = || (0..1_000_u64).map(Key::of);
+
+    let bucket = bucket(Quota::per_hour(10)).max_keys(16);
+    let bucket = bucket.when_full(WhenFull::Refuse).build().handle();
+    assert!(bucket.key(acme).take(10).admitted);
+    let mut config = TokenBucketConfig::new(Quota::per_hour(20));
+    (config.max_keys, config.when_full) = (16, WhenFull::Refuse);
+    bucket.reconfigure(config).unwrap();
+    for key in others() {
+        let _ = bucket.key(key).take(1);
+    }
+    bucket.key(acme).refund(1);
+    assert_eq!(bucket.key(acme).peek(0).status.remaining, 10);
+
+    let window = SlidingWindowLayer::builder("api", Quota::per_hour(10)).max_keys(16);
+    let window = window
+        .when_full(WhenFull::Refuse)
+        .registry(&Registry::new());
+    let window = window.build().handle();
+    assert!(window.key(acme).take(10).admitted);
+    let mut config = SlidingWindowConfig::new(Quota::per_hour(20));
+    (config.max_keys, config.when_full) = (16, WhenFull::Refuse);
+    window.reconfigure(config).unwrap();
+    for key in others() {
+        let _ = window.key(key).take(1);
+    }
+    window.key(acme).refund(1);
+    assert_eq!(window.key(acme).peek(0).status.remaining, 10);
 }
 
 #[tokio::test(start_paused = true)]
