@@ -94,6 +94,28 @@ async fn is_learnt_when_the_warm_up_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn as_many_explore_as_new_settings_say() {
+    let layer = builder().explore(1e-9).build();
+    let backend = Backend::new(10 * MS);
+    let mut service = backend.service(&layer);
+    calls(&mut service, 200).await;
+    assert_eq!(layer.handle().snapshot().explored, 0);
+
+    let adaptive = Adaptive {
+        explore: 0.1,
+        ..Adaptive::default()
+    };
+    let config = TimeoutConfig {
+        limit: adaptive.into(),
+        ..layer.handle().config()
+    };
+    layer.handle().reconfigure(config).unwrap();
+    calls(&mut service, 200).await;
+
+    assert_eq!(layer.handle().snapshot().explored, 20);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ends_calls_that_take_longer_and_lets_some_explore() {
     let layer = builder().build();
     let handle = layer.handle();
