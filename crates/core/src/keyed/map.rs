@@ -387,17 +387,40 @@ mod tests {
 
     #[test]
     fn of_equals_one_that_is_not_used_goes() {
-        let (keyed, now) = keyed(8);
-        for key in 0..8 {
-            insert(&keyed, key, now, Some(3));
+        for worth in [0, 3] {
+            let (keyed, now) = keyed(8);
+            for key in 0..8 {
+                insert(&keyed, key, now, Some(worth));
+            }
+            for key in (0..8).filter(|key| *key != 5) {
+                insert(&keyed, key, now, None);
+            }
+
+            insert(&keyed, 100, now + SECOND, Some(worth));
+
+            assert!(!has(&keyed, 5), "{worth}");
         }
-        for key in (0..8).filter(|key| *key != 5) {
-            insert(&keyed, key, now, None);
+    }
+
+    #[test]
+    fn a_new_key_takes_the_place_of_a_neighbour() {
+        let (keyed, now) = keyed(200);
+        for key in 0..200 {
+            insert(&keyed, key, now, Some(0));
+        }
+        let sizes = || -> Vec<_> {
+            let numbers = keyed.shards.numbers();
+            numbers.map(|it| keyed.shards.lock(it).len()).collect()
+        };
+        let before = sizes();
+
+        for key in 200..400 {
+            let now = now + Duration::from_millis(key);
+            insert(&keyed, key, now, Some(0));
         }
 
-        insert(&keyed, 100, now + SECOND, Some(3));
-
-        assert!(!has(&keyed, 5));
+        assert!(before.len() > 1);
+        assert_eq!(sizes(), before);
     }
 
     #[test]
@@ -573,14 +596,14 @@ mod tests {
 
     /// An entry that does something each time it is asked what it carries, and as it is dropped.
     struct Acts {
-        asked: Box<dyn Fn() + Send + Sync>,
+        asked: Box<dyn Fn() -> u64 + Send + Sync>,
         dropped: Box<dyn Fn() + Send + Sync>,
         used: Used,
     }
 
     impl Acts {
         fn new(
-            asked: impl Fn() + Send + Sync + 'static,
+            asked: impl Fn() -> u64 + Send + Sync + 'static,
             dropped: impl Fn() + Send + Sync + 'static,
         ) -> Self {
             Self {
@@ -593,8 +616,7 @@ mod tests {
 
     impl Entry for Acts {
         fn worth(&self, _: Instant) -> Option<u64> {
-            (self.asked)();
-            Some(0)
+            Some((self.asked)())
         }
 
         fn used(&self) -> &Used {
@@ -608,16 +630,37 @@ mod tests {
         }
     }
 
+    fn panic_at(nth: usize, asked: &AtomicUsize) -> u64 {
+        assert_ne!(asked.fetch_add(1, Ordering::Relaxed) + 1, nth);
+        0
+    }
+
+    #[test]
+    fn where_one_comes_to_carry_more_just_as_it_is_to_go_another_goes() {
+        let now = Instant::now();
+        let keyed = Keyed::new(2, IDLE, Arc::new(Acts::new(|| 0, || {})));
+        let asked = AtomicUsize::new(0);
+        let ask = move || 10 * asked.fetch_add(1, Ordering::Relaxed) as u64;
+        keyed.get_or_insert(Key::of(1_u64), || now, || Acts::new(ask, || {}));
+        keyed.get_or_insert(Key::of(2_u64), || now, || Acts::new(|| 5, || {}));
+
+        keyed.get_or_insert(Key::of(3_u64), || now, || Acts::new(|| 0, || {}));
+
+        assert!(keyed.get(Key::of(1_u64)).is_some());
+        assert!(keyed.get(Key::of(2_u64)).is_none());
+        assert_eq!((keyed.evicted(), keyed.overflowed()), (1, 0));
+    }
+
     #[test]
     fn an_entry_that_panics_when_it_is_asked_loses_no_place() {
         // Each is asked twice as it expires.
         for nth in 1..9 {
             let now = Instant::now();
-            let keyed = Keyed::new(8, IDLE, Arc::new(Acts::new(|| {}, || {})));
+            let keyed = Keyed::new(8, IDLE, Arc::new(Acts::new(|| 0, || {})));
             let asked = Arc::new(AtomicUsize::new(0));
             for key in 0..4_u64 {
                 let asked = Arc::clone(&asked);
-                let ask = move || assert_ne!(asked.fetch_add(1, Ordering::Relaxed) + 1, nth);
+                let ask = move || panic_at(nth, &asked);
                 keyed.get_or_insert(Key::of(key), || now, || Acts::new(ask, || {}));
             }
             keyed.sweep(now + SECOND);
@@ -638,12 +681,12 @@ mod tests {
         // It is asked once as a candidate, and once more as it goes.
         for nth in 1..3 {
             let now = Instant::now();
-            let keyed = Keyed::new(1, IDLE, Arc::new(Acts::new(|| {}, || {})));
+            let keyed = Keyed::new(1, IDLE, Arc::new(Acts::new(|| 0, || {})));
             let asked = AtomicUsize::new(0);
-            let ask = move || assert_ne!(asked.fetch_add(1, Ordering::Relaxed) + 1, nth);
+            let ask = move || panic_at(nth, &asked);
             keyed.get_or_insert(Key::of(1_u64), || now, || Acts::new(ask, || {}));
             let comes = || {
-                keyed.get_or_insert(Key::of(2_u64), || now, || Acts::new(|| {}, || {}));
+                keyed.get_or_insert(Key::of(2_u64), || now, || Acts::new(|| 0, || {}));
             };
 
             assert!(catch_unwind(AssertUnwindSafe(comes)).is_err());
@@ -659,21 +702,21 @@ mod tests {
         let (say, hear) = mpsc::channel();
         thread::spawn(move || {
             let now = Instant::now();
-            let overflow = Arc::new(Acts::new(|| {}, || {}));
+            let overflow = Arc::new(Acts::new(|| 0, || {}));
             let keyed = Arc::new(Keyed::new(1, IDLE, overflow));
             let use_map = {
                 let keyed = Arc::downgrade(&keyed);
                 move || {
                     let Some(keyed) = keyed.upgrade() else { return };
-                    let make = || Acts::new(|| {}, || {});
+                    let make = || Acts::new(|| 0, || {});
                     keyed.get_or_insert(Key::of(9_u64), || now, make);
                     say.send(()).unwrap();
                 }
             };
-            let make = || Acts::new(|| {}, use_map);
+            let make = || Acts::new(|| 0, use_map);
             keyed.get_or_insert(Key::of(1_u64), || now, make);
 
-            let make = || Acts::new(|| {}, || {});
+            let make = || Acts::new(|| 0, || {});
             keyed.get_or_insert(Key::of(2_u64), || now, make);
         });
 
@@ -844,6 +887,26 @@ mod tests {
 
             assert!(Arc::ptr_eq(&entries[0], &entries[1]));
             assert_eq!(keyed.overflowed(), 0);
+        }
+    }
+
+    #[test]
+    fn of_racing_callers_of_a_key_one_alone_has_another_go() {
+        for round in 0..200_u64 {
+            let (keyed, now) = keyed(1);
+            insert(&keyed, 1_000, now, Some(0));
+            let barrier = Barrier::new(2);
+
+            thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        drop(insert(&keyed, round, now, Some(0)));
+                    });
+                }
+            });
+
+            assert_eq!((keyed.evicted(), keyed.overflowed()), (1, 0));
         }
     }
 
