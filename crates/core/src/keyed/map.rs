@@ -891,23 +891,42 @@ mod tests {
     }
 
     #[test]
-    fn of_racing_callers_of_a_key_one_alone_has_another_go() {
-        for round in 0..200_u64 {
-            let (keyed, now) = keyed(1);
-            insert(&keyed, 1_000, now, Some(0));
-            let barrier = Barrier::new(2);
-
-            thread::scope(|scope| {
-                for _ in 0..2 {
-                    scope.spawn(|| {
-                        barrier.wait();
-                        drop(insert(&keyed, round, now, Some(0)));
-                    });
+    fn who_has_waited_for_his_turn_takes_what_was_made_meanwhile() {
+        let now = Instant::now();
+        let keyed = Keyed::new(32, IDLE, Arc::new(Acts::new(|| 0, || {})));
+        let shards = &keyed.shards;
+        let in_shard = |shard| {
+            let keys = (0..).map(|n: u64| Key::of(n));
+            keys.filter(move |key| shards.of(*key) == shard)
+        };
+        let [turn_taken, comes] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
+        let asked = Arc::new(AtomicUsize::new(0));
+        for key in in_shard(1).take(32) {
+            let (asked, turn_taken, comes) = (asked.clone(), turn_taken.clone(), comes.clone());
+            let ask = move || {
+                if asked.fetch_add(1, Ordering::Relaxed) == 0 {
+                    turn_taken.wait();
+                    comes.wait();
                 }
-            });
-
-            assert_eq!((keyed.evicted(), keyed.overflowed()), (1, 0));
+                0
+            };
+            keyed.get_or_insert(key, || now, || Acts::new(ask, || {}));
         }
+        let key = in_shard(0).next().unwrap();
+        let make = || Acts::new(|| 0, || {});
+
+        thread::scope(|scope| {
+            scope.spawn(|| keyed.get_or_insert(key, || now + SECOND, make));
+            turn_taken.wait();
+            let reads_clock = || {
+                comes.wait();
+                now + SECOND
+            };
+            keyed.get_or_insert(key, reads_clock, make);
+        });
+
+        assert_eq!((keyed.evicted(), keyed.overflowed()), (1, 0));
+        assert_eq!(keyed.keys().len(), 32);
     }
 
     #[derive(Clone, Debug)]

@@ -311,6 +311,18 @@ mod tests {
     }
 
     #[test]
+    fn one_whose_use_was_dated_since_it_was_chosen_stays() {
+        let (mut shard, now) = shard(drop);
+        let least = shard.least(&mut 1, now).unwrap();
+
+        shard.touch(Key::of(1_u64));
+        assert!(!expires(&mut shard, now));
+
+        assert!(shard.evict(&least, now).is_none());
+        assert!(shard.get(Key::of(1_u64)).is_some());
+    }
+
+    #[test]
     fn those_that_stay_are_found_after_one_was_put_back() {
         let (mut shard, now) = shard(|entry| entry.used().set());
         for key in 2..5_u64 {
