@@ -231,6 +231,24 @@ async fn keys_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_of_which_somebody_holds_a_handle_is_not_forgotten() {
+    let layer = builder()
+        .key(|request: &&'static str| Key::of(*request))
+        .max_keys(1)
+        .build();
+    let mut service = Backend::new(MS).service(&layer);
+    service.call("a").await.unwrap();
+    let held = layer.handle().key(Key::of("a"));
+
+    service.call("b").await.unwrap();
+    assert!(layer.handle().key(Key::of("b")).is_none());
+
+    drop(held);
+    service.call("b").await.unwrap();
+    assert!(layer.handle().key(Key::of("b")).is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn new_settings_apply_to_what_is_known() {
     let layer = builder().build();
     let handle = layer.handle();
