@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
-use watertight_core::{Entry, Padded, Used};
+use watertight_core::{Entry, Padded, Used, is_held_once};
 
 use crate::State;
 use crate::circuit::Circuit;
@@ -43,9 +43,10 @@ impl Entry for Way {
     /// carries the failures that it has seen. One that somebody has forced, or holds a handle of,
     /// stays.
     fn worth(&self, now: Instant) -> Option<u64> {
-        let may_go = self.word().state() == State::Closed || self.is_overdue(now);
-        let is_free = Arc::strong_count(&self.circuit) == 1;
-        (is_free && may_go).then(|| self.burden.load(Ordering::Relaxed).into())
+        // Not the other way round: whoever lets go of a handle may just have opened it by that.
+        let may_go = is_held_once(&self.circuit)
+            && (self.word().state() == State::Closed || self.is_overdue(now));
+        may_go.then(|| self.burden.load(Ordering::Relaxed).into())
     }
 
     #[inline]

@@ -88,8 +88,10 @@ impl Compartment {
     fn hand_over(&self, gathering: &Gathering, last: Sample) -> Option<Woken> {
         // Neither who holds the lock nor who has panicked in it is worth waiting for.
         let mut limit = self.limit.try_lock().ok()?;
-        let changed = limit.learn(gathering.take().chain(iter::once(last)));
+        let slots = limit.learn(gathering.take().chain(iter::once(last)));
         gathering.let_wait(limit.steady_for());
+        // It may be another without a sample's doing.
+        let changed = slots.filter(|slots| *slots.min(&Room::MOST) != self.room.limit());
         Some(self.room.resize(changed?, || last.ended))
     }
 
@@ -128,10 +130,9 @@ impl Compartment {
     /// locked.
     pub(crate) fn resize(&self, to: Limit, now: Instant) -> Woken {
         let mut limit = self.limit();
-        let slots = to.initial();
         self.set(&mut limit, to);
         self.is_set_by_hand.store(true, Ordering::Relaxed);
-        self.room.resize(slots, || now)
+        self.room.resize(limit.initial(), || now)
     }
 
     fn set(&self, limit: &mut Learned, to: Limit) {
@@ -159,7 +160,7 @@ impl Compartment {
 
     /// Returns how far the limit has come from where it began.
     pub(crate) fn learnt(&self) -> u64 {
-        self.limit().setting().initial().abs_diff(self.room.limit()) as u64
+        self.limit().initial().abs_diff(self.room.limit()) as u64
     }
 
     pub(crate) fn snapshot(&self, mode: Mode, now: Instant) -> BulkheadSnapshot {

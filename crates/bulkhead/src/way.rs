@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use watertight_core::{Entry, Padded, Used, stripe_count, thread_number};
+use watertight_core::{Entry, Padded, Used, is_held_once, stripe_count, thread_number};
 
 use crate::compartment::Compartment;
 use crate::counts::Counts;
@@ -51,8 +51,7 @@ impl Entry for Way {
     /// Nobody is in a room or waits for it to which nobody holds a way. Then only what its limit has
     /// learnt would be lost. One that somebody has set by hand, or holds a handle of, stays.
     fn worth(&self, _: Instant) -> Option<u64> {
-        let is_free = Arc::strong_count(&self.compartment) == 1;
-        let may_go = is_free && !self.compartment.is_set_by_hand();
+        let may_go = is_held_once(&self.compartment) && !self.compartment.is_set_by_hand();
         may_go.then(|| self.compartment.learnt())
     }
 

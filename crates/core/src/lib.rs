@@ -62,7 +62,7 @@ pub use finish::{AtResponse, Call, Finish};
 pub use hops::Hops;
 pub use idempotency_key::{IdempotencyKey, InvalidIdempotencyKey};
 pub use key::{Key, KeyBy, KeyFn, KeyHasher, KeyPart, Labelled, Unkeyed};
-pub use keyed::{Entry, Keyed, Mixer, Secret, Used};
+pub use keyed::{Entry, Keyed, Mixer, Secret, Used, is_held_once};
 pub use latency::{Histogram, Pick, Quantile, Samples};
 pub use mode::Mode;
 pub use name::Name;

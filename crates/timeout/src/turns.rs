@@ -11,7 +11,9 @@ impl Turns {
     /// Returns whether it is the turn of the call of this number, if one in `every` explores.
     #[inline]
     pub(crate) fn is_up(&self, number: u64, every: u64) -> bool {
-        number >= self.next.load(Ordering::Relaxed) && self.pass(number, every)
+        let ahead = self.next.load(Ordering::Relaxed).saturating_sub(number);
+        // Nobody waits for the turn that was his while fewer explored.
+        (ahead == 0 || ahead > every) && self.pass(number, every)
     }
 
     #[cold]
@@ -39,6 +41,18 @@ mod tests {
             let explore = (0..1_000).filter(|number| turns.is_up(*number, every));
 
             assert_eq!(explore.count() as u64, 1_000 / every, "{every}");
+        }
+    }
+
+    #[test]
+    fn where_more_explore_than_before_they_do_so_at_once() {
+        for before in [1_000, u64::MAX] {
+            let turns = Turns::default();
+            assert_eq!((0..10).filter(|it| turns.is_up(*it, before)).count(), 0);
+
+            let explore = (10..1_010).filter(|number| turns.is_up(*number, 100));
+
+            assert_eq!(explore.count(), 10, "{before}");
         }
     }
 

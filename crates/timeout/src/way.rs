@@ -2,7 +2,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use watertight_core::{Entry, Padded, Samples, Used};
+use watertight_core::{Entry, Padded, Samples, Used, is_held_once};
 
 use crate::explorers::Explorer;
 use crate::machine::Machine;
@@ -152,7 +152,7 @@ impl Entry for Way {
     /// What is known of a key may go, and that of the one that was asked for least goes first. One
     /// that somebody holds a handle of stays.
     fn worth(&self, _: Instant) -> Option<u64> {
-        (Arc::strong_count(&self.machine) == 1).then(|| self.samples.calls())
+        is_held_once(&self.machine).then(|| self.samples.calls())
     }
 
     #[inline]

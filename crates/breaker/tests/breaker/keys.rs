@@ -181,6 +181,22 @@ fn a_change_of_the_settings_reaches_keys_that_come_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_breaker_of_which_somebody_holds_a_handle_is_not_forgotten() {
+    let mut tenants = tenants(1);
+    tenants.call("a", true).await.unwrap();
+    let held = tenants.breaker.key(Key::of("a")).unwrap();
+
+    tenants.call("b", true).await.unwrap();
+    advance(Duration::from_secs(3_600)).await;
+    tenants.call("b", true).await.unwrap();
+    assert_eq!(tenants.breaker.keys(), [Key::of("a")]);
+
+    drop(held);
+    tenants.call("b", true).await.unwrap();
+    assert_eq!(tenants.breaker.keys(), [Key::of("b")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_breaker_that_somebody_has_forced_is_not_forgotten() {
     let mut tenants = tenants(1);
     tenants.call("a", true).await.unwrap();

@@ -9,6 +9,10 @@ use crate::Sample;
 /// is it handed all of very many: where calls end on a thread more than 16 times a millisecond, one
 /// in so many is a sample, whatever it says.
 ///
+/// It is called under a lock for which `resize` and `reconfigure` of the bulkhead's handle wait: it
+/// must not call those, which would wait for it for ever. What a limit depends on from outside is
+/// for who knows it to say, by `resize`, or for the algorithm to look at when it is handed a sample.
+///
 /// ```
 /// use watertight_bulkhead::{Limit, LimitAlgorithm, Sample};
 ///

@@ -5,6 +5,8 @@ use crate::{Limit, LimitAlgorithm, Sample};
 /// A limit in force: its setting, and the algorithm at work behind it.
 pub(crate) struct Learned {
     setting: Limit,
+    /// Where it began.
+    initial: usize,
     /// `None` for a fixed limit.
     algorithm: Option<Box<dyn LimitAlgorithm>>,
 }
@@ -13,14 +15,25 @@ impl Learned {
     /// Puts a setting in force, of which nothing has been learnt yet.
     pub(crate) fn new(setting: Limit) -> Self {
         let learns = !matches!(setting, Limit::Fixed(_));
+        let algorithm = learns.then(|| setting.algorithm(rand::random()));
+        let initial = match &algorithm {
+            Some(algorithm) => at_least_one(algorithm.limit()),
+            None => setting.initial(),
+        };
         Self {
-            algorithm: learns.then(|| setting.algorithm(rand::random())),
             setting,
+            initial,
+            algorithm,
         }
     }
 
     pub(crate) const fn setting(&self) -> &Limit {
         &self.setting
+    }
+
+    /// Where the limit began. No code of others is asked.
+    pub(crate) const fn initial(&self) -> usize {
+        self.initial
     }
 
     /// Whether samples make a difference.
@@ -34,15 +47,13 @@ impl Learned {
         algorithm.map_or(usize::MAX, |algorithm| algorithm.steady_for())
     }
 
-    /// Takes samples in, and returns the limit if they change it.
+    /// Takes samples in, and returns what the limit is then, unless it is fixed.
     pub(crate) fn learn(&mut self, samples: impl Iterator<Item = Sample>) -> Option<usize> {
         let algorithm = self.algorithm.as_mut()?;
-        let before = at_least_one(algorithm.limit());
         for sample in samples {
             algorithm.sample(&sample);
         }
-        let after = at_least_one(algorithm.limit());
-        (after != before).then_some(after)
+        Some(at_least_one(algorithm.limit()))
     }
 }
 
@@ -62,14 +73,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hands_on_the_limits_that_change() {
+    fn says_what_the_limit_is_after_each_sample() {
         let mut learned = Learned::new(Limit::aimd());
 
         let samples = [served(10, 20), served(10, 1), drop(10, 21), drop(10, 20)];
-        let changes = samples.map(|sample| learned.learn([sample].into_iter()));
+        let limits = samples.map(|sample| learned.learn([sample].into_iter()));
 
         // Not 18: the least is 20.
-        assert_eq!(changes, [Some(21), None, Some(20), None]);
+        assert_eq!(limits, [21, 21, 20, 20].map(Some));
         let together = [served(10, 20), served(10, 21)].into_iter();
         assert_eq!(learned.learn(together), Some(22));
     }

@@ -84,6 +84,32 @@ async fn a_limit_learns_from_how_long_calls_take_and_how_many_there_are() {
     stage.finds_it_full("pay");
 }
 
+/// Does as somebody else says.
+struct Told(Arc<AtomicUsize>);
+
+impl LimitAlgorithm for Told {
+    fn limit(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn sample(&mut self, _: &Sample) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_changes_by_itself_is_in_force_with_the_next_sample() {
+    let slots = Arc::new(AtomicUsize::new(3));
+    let told = Arc::clone(&slots);
+    let mut stage = stage(Limit::custom(move || Told(Arc::clone(&told))), |it| it);
+    stage.start("pay").succeeds();
+    assert_eq!(stage.bulkhead.limit(), 3);
+
+    for limit in [5, 2] {
+        slots.store(limit, Ordering::Relaxed);
+        stage.start("pay").succeeds();
+        assert_eq!(stage.bulkhead.limit(), limit);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_time_in_the_queue_is_not_the_services() {
     let counts = Counts::default();

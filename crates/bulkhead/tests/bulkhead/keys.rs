@@ -290,6 +290,53 @@ async fn keys_without_a_place_share_one_bulkhead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_of_which_somebody_holds_a_handle_is_not_forgotten() {
+    let mut tenants = tenants(1, |it| it.max_keys(1));
+    drop(tenants.start("a"));
+    let held = tenants.of("a");
+
+    drop(tenants.start("b"));
+    advance(Duration::from_secs(3_600)).await;
+    drop(tenants.start("b"));
+    assert_eq!(tenants.bulkhead.keys(), [Key::of("a")]);
+
+    drop(held);
+    drop(tenants.start("b"));
+    assert_eq!(tenants.bulkhead.keys(), [Key::of("b")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_settings_for_all_let_a_key_go_that_was_set_by_hand() {
+    let mut tenants = tenants(1, |it| it.max_keys(1));
+    drop(tenants.start("a"));
+    tenants.of("a").resize(2).unwrap();
+    drop(tenants.start("b"));
+    assert_eq!(tenants.bulkhead.keys(), [Key::of("a")]);
+
+    let config = BulkheadConfig::new(1);
+    tenants.bulkhead.reconfigure(config).unwrap();
+
+    drop(tenants.start("b"));
+    assert_eq!(tenants.bulkhead.keys(), [Key::of("b")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_gives_way_without_code_of_others() {
+    let counts = Counts::default();
+    let limit = Limit::custom(counting(&counts, 9));
+    let mut tenants = tenants(limit, |it| it.max_keys(1));
+    let mut made_for = |tenant| {
+        let before = counts.made();
+        drop(tenants.start(tenant));
+        counts.made() - before
+    };
+
+    assert_eq!(made_for("a"), made_for("b"));
+
+    assert_eq!(tenants.bulkhead.keys(), [Key::of("b")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_whose_calls_are_in_flight_or_wait_is_not_forgotten() {
     let mut tenants = tenants(1, |it| it.max_keys(1).max_queue(1).max_wait(Duration::MAX));
     let running = tenants.start("a");

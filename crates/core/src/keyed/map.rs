@@ -1,17 +1,16 @@
 use std::fmt;
-use std::hash::BuildHasher;
-use std::mem;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::entry::Entry;
+use super::places::{Place, Places};
 use super::recent::{Look, Recent};
-use super::secret::Secret;
-use super::shard::{Candidate, Shard};
-use crate::{Key, Padded, stripe_count};
+use super::shard::Shard;
+use super::shards::Shards;
+use crate::Key;
 
 /// A map of heavy entries, such as breakers, by [`Key`], which never holds more than `max_keys`
 /// of them, whatever clients send.
@@ -31,23 +30,17 @@ use crate::{Key, Padded, stripe_count};
 /// late without: it remembers up to 64, of all maps together. That does not keep an entry alive,
 /// only the memory that it was in, until the thread remembers another in its place or ends.
 pub struct Keyed<T> {
-    shards: Box<[Padded<Mutex<Shard<T>>>]>,
+    shards: Shards<T>,
     recent: Recent,
-    secret: Secret,
+    places: Places,
     /// Who wants a place in a full map waits for this. No shard is locked while waiting for it,
     /// and who has it locks one shard at a time.
     turn: Mutex<()>,
-    max_keys: usize,
-    /// How many places are taken, in all shards.
-    taken: AtomicUsize,
     idle: Duration,
     overflow: Arc<T>,
     evicted: AtomicU64,
     overflowed: AtomicU64,
 }
-
-/// How many entries a new key looks at to find one that carries less.
-const CANDIDATES: usize = 64;
 
 /// How many entries a new key looks at to find one that has expired. With more than one, they
 /// expire faster than they come.
@@ -56,25 +49,16 @@ const EXPIRE_STEP: usize = 4;
 /// How often a new key looks for a place when candidates are used just as they are to go.
 const ATTEMPTS: usize = 3;
 
-/// A shard is worth having for this many keys.
-const KEYS_PER_SHARD: usize = 16;
-
 impl<T: Entry> Keyed<T> {
     /// Makes an empty map for up to `max_keys` keys, at least one.
     #[must_use]
     pub fn new(max_keys: usize, idle: Duration, overflow: Arc<T>) -> Self {
         let max_keys = max_keys.max(1);
-        let shards = (max_keys / KEYS_PER_SHARD).clamp(1, 4 * stripe_count());
-        let secret = Secret::new();
         Self {
-            shards: (0..1 << shards.ilog2())
-                .map(|_| Padded(Mutex::new(Shard::new(secret.clone()))))
-                .collect(),
+            shards: Shards::new(max_keys),
             recent: Recent::new(),
-            secret,
+            places: Places::new(max_keys),
             turn: Mutex::new(()),
-            max_keys,
-            taken: AtomicUsize::new(0),
             idle,
             overflow,
             evicted: AtomicU64::new(0),
@@ -125,7 +109,7 @@ impl<T: Entry> Keyed<T> {
     /// Returns how many keys have an entry.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
+        self.places.taken()
     }
 
     /// Returns whether no key has an entry.
@@ -148,15 +132,15 @@ impl<T: Entry> Keyed<T> {
     /// the lock of a shard, and so sees who else holds the entry: it must be quick, and not use the
     /// map.
     pub fn look<R>(&self, key: Key, look: impl FnOnce(&Arc<T>) -> R) -> Option<R> {
-        self.lock(self.shard_of(key)).get(key).map(look)
+        self.shards.lock(self.shards.of(key)).get(key).map(look)
     }
 
     /// Returns what `look` makes of each key and its entry, in no order, the overflow entry
     /// excepted. It is called as by [`look`](Self::look).
     pub fn look_at_all<R>(&self, mut look: impl FnMut(Key, &Arc<T>) -> R) -> Vec<R> {
         let mut seen = Vec::with_capacity(self.len());
-        for shard in 0..self.shards.len() {
-            let shard = self.lock(shard);
+        for number in self.shards.numbers() {
+            let shard = self.shards.lock(number);
             seen.extend(shard.iter().map(|(key, entry)| look(key, entry)));
         }
         seen
@@ -186,11 +170,13 @@ impl<T: Entry> Keyed<T> {
     /// A use is dated by the first look after it, so an entry goes at the first sweep that comes
     /// `idle` or more after that look.
     pub fn sweep(&self, now: Instant) {
-        for index in 0..self.shards.len() {
-            let _gone;
-            let mut shard = self.lock(index);
+        for number in self.shards.numbers() {
+            // Dropped after the lock.
+            let mut gone = Vec::new();
+            let mut shard = self.shards.lock(number);
+            shard.rewind();
             let all = shard.len();
-            _gone = self.expire(&mut shard, all, now);
+            self.expire(&mut shard, all, now, &mut gone);
         }
     }
 
@@ -200,18 +186,18 @@ impl<T: Entry> Keyed<T> {
         now: impl FnOnce() -> Instant,
         make: impl FnOnce() -> T,
     ) -> Arc<T> {
-        let own = self.shard_of(key);
+        let own = self.shards.of(key);
         // Dropped after the lock.
-        let _gone;
-        let mut shard = self.lock(own);
+        let mut gone = Vec::new();
+        let mut shard = self.shards.lock(own);
         if let Some(entry) = shard.touch(key) {
             return entry;
         }
 
         let now = now();
-        _gone = self.expire(&mut shard, EXPIRE_STEP, now);
-        match self.free_place() {
-            Some(place) => place.settle(&mut shard, key, now, make),
+        self.expire(&mut shard, EXPIRE_STEP, now, &mut gone);
+        match self.places.take() {
+            Some(place) => settle(place, &mut shard, key, now, make),
             None => {
                 drop(shard);
                 self.replace(own, key, now, make)
@@ -222,20 +208,26 @@ impl<T: Entry> Keyed<T> {
     /// Finds a place in a full map.
     #[cold]
     fn replace(&self, own: usize, key: Key, now: Instant, make: impl FnOnce() -> T) -> Arc<T> {
+        // Dropped after the turn.
+        let mut gone = None;
         // Without turns, two callers of one key might both look for a place, and the one that finds
         // none would share the overflow entry while the other is about to insert its own.
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(entry) = self.lock(own).touch(key) {
+        if let Some(entry) = self.shards.lock(own).touch(key) {
             return entry;
         }
 
-        let place = self.free_place().or_else(|| self.evict(own, now));
-        let mut shard = self.lock(own);
+        let free = self.places.take();
+        let place = free.or_else(|| {
+            gone = self.evict(own, now);
+            gone.as_ref().map(|_| self.places.left())
+        });
+        let mut shard = self.shards.lock(own);
         if let Some(entry) = shard.touch(key) {
             return entry;
         }
         match place {
-            Some(place) => place.settle(&mut shard, key, now, make),
+            Some(place) => settle(place, &mut shard, key, now, make),
             None => {
                 self.overflowed.fetch_add(1, Ordering::Relaxed);
                 Arc::clone(&self.overflow)
@@ -243,99 +235,53 @@ impl<T: Entry> Keyed<T> {
         }
     }
 
-    /// Takes the place of the entry that carries least.
-    fn evict(&self, own: usize, now: Instant) -> Option<Place<'_>> {
+    /// Takes the entry out that carries least. Its place is taken still.
+    fn evict(&self, own: usize, now: Instant) -> Option<T> {
         for _ in 0..ATTEMPTS {
-            let (least, shard) = self.least(own, now)?;
-            let gone = self.lock(shard).evict(&least, now);
+            let (least, shard) = self.shards.least(own, now)?;
+            let gone = self.shards.lock(shard).evict(&least, now);
             if gone.is_some() {
                 self.evicted.fetch_add(1, Ordering::Relaxed);
-                return Some(Place { taken: &self.taken });
+                return gone;
             }
         }
         None
     }
 
-    /// Finds the entry that carries least, among those that the hands of the shards come to next.
-    fn least(&self, own: usize, now: Instant) -> Option<(Candidate, usize)> {
-        let mut left = CANDIDATES;
-        let mut least = None;
-        for step in 0..self.shards.len() {
-            let index = (own + step) & (self.shards.len() - 1);
-            let candidate = self.lock(index).least(&mut left, now);
-            least = least
-                .into_iter()
-                .chain(candidate.map(|candidate| (candidate, index)))
-                .min();
-            if left == 0 || least.is_some_and(|(least, _)| least.is_spent(now)) {
-                break;
+    /// Puts those of the next `slots` entries into `gone` that have expired.
+    fn expire(&self, shard: &mut Shard<T>, slots: usize, now: Instant, gone: &mut Vec<T>) {
+        let before = now.checked_sub(self.idle);
+        for _ in 0..slots.min(shard.len()) {
+            if let Some(entry) = shard.expire(before, now) {
+                drop(self.places.left());
+                gone.push(entry);
             }
         }
-        least
     }
+}
 
-    fn expire(&self, shard: &mut Shard<T>, slots: usize, now: Instant) -> Vec<T> {
-        let gone = shard.expire(slots, now.checked_sub(self.idle), now);
-        self.taken.fetch_sub(gone.len(), Ordering::Relaxed);
-        gone
-    }
-
-    fn free_place(&self) -> Option<Place<'_>> {
-        self.taken
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
-                (taken < self.max_keys).then_some(taken + 1)
-            })
-            .ok()
-            .map(|_| Place { taken: &self.taken })
-    }
-
-    /// Takes bits that the table of the shard makes the least use of.
-    fn shard_of(&self, key: Key) -> usize {
-        (self.secret.hash_one(key) >> 32) as usize & (self.shards.len() - 1)
-    }
-
-    fn lock(&self, shard: usize) -> MutexGuard<'_, Shard<T>> {
-        // A shard is whole whenever code runs that is not ours and may panic.
-        self.shards[shard]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
+/// Has an entry made that takes the place.
+fn settle<T: Entry>(
+    place: Place<'_>,
+    shard: &mut Shard<T>,
+    key: Key,
+    now: Instant,
+    make: impl FnOnce() -> T,
+) -> Arc<T> {
+    let entry = Arc::new(make());
+    shard.insert(key, Arc::clone(&entry), now);
+    place.settle();
+    entry
 }
 
 impl<T> fmt::Debug for Keyed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keyed")
-            .field("max_keys", &self.max_keys)
-            .field("keys", &self.taken)
+            .field("max_keys", &self.places.most())
+            .field("keys", &self.places.taken())
             .field("evicted", &self.evicted)
             .field("overflowed", &self.overflowed)
             .finish_non_exhaustive()
-    }
-}
-
-/// A place in the map that no entry has yet. Dropping it gives it back.
-struct Place<'a> {
-    taken: &'a AtomicUsize,
-}
-
-impl Place<'_> {
-    fn settle<T: Entry>(
-        self,
-        shard: &mut Shard<T>,
-        key: Key,
-        now: Instant,
-        make: impl FnOnce() -> T,
-    ) -> Arc<T> {
-        let entry = Arc::new(make());
-        shard.insert(key, Arc::clone(&entry), now);
-        mem::forget(self);
-        entry
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -343,6 +289,7 @@ impl Drop for Place<'_> {
 mod tests {
     use std::collections::HashMap;
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::AtomicUsize;
     use std::sync::{Barrier, Weak, mpsc};
     use std::thread;
 
@@ -440,17 +387,40 @@ mod tests {
 
     #[test]
     fn of_equals_one_that_is_not_used_goes() {
-        let (keyed, now) = keyed(8);
-        for key in 0..8 {
-            insert(&keyed, key, now, Some(3));
+        for worth in [0, 3] {
+            let (keyed, now) = keyed(8);
+            for key in 0..8 {
+                insert(&keyed, key, now, Some(worth));
+            }
+            for key in (0..8).filter(|key| *key != 5) {
+                insert(&keyed, key, now, None);
+            }
+
+            insert(&keyed, 100, now + SECOND, Some(worth));
+
+            assert!(!has(&keyed, 5), "{worth}");
         }
-        for key in (0..8).filter(|key| *key != 5) {
-            insert(&keyed, key, now, None);
+    }
+
+    #[test]
+    fn a_new_key_takes_the_place_of_a_neighbour() {
+        let (keyed, now) = keyed(200);
+        for key in 0..200 {
+            insert(&keyed, key, now, Some(0));
+        }
+        let sizes = || -> Vec<_> {
+            let numbers = keyed.shards.numbers();
+            numbers.map(|it| keyed.shards.lock(it).len()).collect()
+        };
+        let before = sizes();
+
+        for key in 200..400 {
+            let now = now + Duration::from_millis(key);
+            insert(&keyed, key, now, Some(0));
         }
 
-        insert(&keyed, 100, now + SECOND, Some(3));
-
-        assert!(!has(&keyed, 5));
+        assert!(before.len() > 1);
+        assert_eq!(sizes(), before);
     }
 
     #[test]
@@ -486,7 +456,7 @@ mod tests {
                 say.send(()).unwrap();
             });
             hear.recv().unwrap();
-            let _locked = keyed.lock(keyed.shard_of(Key::of(1_u64)));
+            let _locked = keyed.shards.lock(keyed.shards.of(Key::of(1_u64)));
             reply.send(()).unwrap();
             hear.recv_timeout(10 * SECOND)
         });
@@ -603,6 +573,155 @@ mod tests {
         keyed.sweep(now + 2 * IDLE);
         assert!(!has(&keyed, 3) && has(&keyed, 4));
         assert_eq!((keyed.len(), keyed.evicted()), (1, 0));
+    }
+
+    #[test]
+    fn a_sweep_looks_at_all_wherever_the_hand_has_come() {
+        for inserted in 1..12_u64 {
+            for kept in 0..inserted {
+                let (keyed, now) = keyed(12);
+                for key in 0..inserted {
+                    insert(&keyed, key, now, Some(0));
+                }
+                insert(&keyed, kept, now, Some(0));
+
+                keyed.sweep(now + SECOND);
+                insert(&keyed, kept, now, Some(0));
+                keyed.sweep(now + IDLE + SECOND);
+
+                assert_eq!(keyed.keys(), [Key::of(kept)], "of {inserted}");
+            }
+        }
+    }
+
+    /// An entry that does something each time it is asked what it carries, and as it is dropped.
+    struct Acts {
+        asked: Box<dyn Fn() -> u64 + Send + Sync>,
+        dropped: Box<dyn Fn() + Send + Sync>,
+        used: Used,
+    }
+
+    impl Acts {
+        fn new(
+            asked: impl Fn() -> u64 + Send + Sync + 'static,
+            dropped: impl Fn() + Send + Sync + 'static,
+        ) -> Self {
+            Self {
+                asked: Box::new(asked),
+                dropped: Box::new(dropped),
+                used: Used::default(),
+            }
+        }
+    }
+
+    impl Entry for Acts {
+        fn worth(&self, _: Instant) -> Option<u64> {
+            Some((self.asked)())
+        }
+
+        fn used(&self) -> &Used {
+            &self.used
+        }
+    }
+
+    impl Drop for Acts {
+        fn drop(&mut self) {
+            (self.dropped)();
+        }
+    }
+
+    fn panic_at(nth: usize, asked: &AtomicUsize) -> u64 {
+        assert_ne!(asked.fetch_add(1, Ordering::Relaxed) + 1, nth);
+        0
+    }
+
+    #[test]
+    fn where_one_comes_to_carry_more_just_as_it_is_to_go_another_goes() {
+        let now = Instant::now();
+        let keyed = Keyed::new(2, IDLE, Arc::new(Acts::new(|| 0, || {})));
+        let asked = AtomicUsize::new(0);
+        let ask = move || 10 * asked.fetch_add(1, Ordering::Relaxed) as u64;
+        keyed.get_or_insert(Key::of(1_u64), || now, || Acts::new(ask, || {}));
+        keyed.get_or_insert(Key::of(2_u64), || now, || Acts::new(|| 5, || {}));
+
+        keyed.get_or_insert(Key::of(3_u64), || now, || Acts::new(|| 0, || {}));
+
+        assert!(keyed.get(Key::of(1_u64)).is_some());
+        assert!(keyed.get(Key::of(2_u64)).is_none());
+        assert_eq!((keyed.evicted(), keyed.overflowed()), (1, 0));
+    }
+
+    #[test]
+    fn an_entry_that_panics_when_it_is_asked_loses_no_place() {
+        // Each is asked twice as it expires.
+        for nth in 1..9 {
+            let now = Instant::now();
+            let keyed = Keyed::new(8, IDLE, Arc::new(Acts::new(|| 0, || {})));
+            let asked = Arc::new(AtomicUsize::new(0));
+            for key in 0..4_u64 {
+                let asked = Arc::clone(&asked);
+                let ask = move || panic_at(nth, &asked);
+                keyed.get_or_insert(Key::of(key), || now, || Acts::new(ask, || {}));
+            }
+            keyed.sweep(now + SECOND);
+            asked.store(0, Ordering::Relaxed);
+
+            let panicked = catch_unwind(AssertUnwindSafe(|| keyed.sweep(now + 2 * IDLE)));
+
+            assert!(panicked.is_err());
+            assert_eq!(keyed.len(), keyed.keys().len(), "at {nth}");
+            assert_eq!(keyed.len(), 4 - (nth - 1) / 2, "at {nth}");
+            keyed.sweep(now + 2 * IDLE);
+            assert!(keyed.is_empty());
+        }
+    }
+
+    #[test]
+    fn an_entry_that_panics_as_it_gives_way_stays() {
+        // It is asked once as a candidate, and once more as it goes.
+        for nth in 1..3 {
+            let now = Instant::now();
+            let keyed = Keyed::new(1, IDLE, Arc::new(Acts::new(|| 0, || {})));
+            let asked = AtomicUsize::new(0);
+            let ask = move || panic_at(nth, &asked);
+            keyed.get_or_insert(Key::of(1_u64), || now, || Acts::new(ask, || {}));
+            let comes = || {
+                keyed.get_or_insert(Key::of(2_u64), || now, || Acts::new(|| 0, || {}));
+            };
+
+            assert!(catch_unwind(AssertUnwindSafe(comes)).is_err());
+
+            assert_eq!((keyed.len(), keyed.keys()), (1, vec![Key::of(1_u64)]));
+            comes();
+            assert_eq!((keyed.len(), keyed.keys()), (1, vec![Key::of(2_u64)]));
+        }
+    }
+
+    #[test]
+    fn an_entry_that_goes_may_use_the_map() {
+        let (say, hear) = mpsc::channel();
+        thread::spawn(move || {
+            let now = Instant::now();
+            let overflow = Arc::new(Acts::new(|| 0, || {}));
+            let keyed = Arc::new(Keyed::new(1, IDLE, overflow));
+            let use_map = {
+                let keyed = Arc::downgrade(&keyed);
+                move || {
+                    let Some(keyed) = keyed.upgrade() else { return };
+                    let make = || Acts::new(|| 0, || {});
+                    keyed.get_or_insert(Key::of(9_u64), || now, make);
+                    say.send(()).unwrap();
+                }
+            };
+            let make = || Acts::new(|| 0, use_map);
+            keyed.get_or_insert(Key::of(1_u64), || now, make);
+
+            let make = || Acts::new(|| 0, || {});
+            keyed.get_or_insert(Key::of(2_u64), || now, make);
+        });
+
+        let used = hear.recv_timeout(10 * SECOND);
+        assert_eq!(used, Ok(()), "waits for a lock");
     }
 
     #[test]
@@ -769,6 +888,45 @@ mod tests {
             assert!(Arc::ptr_eq(&entries[0], &entries[1]));
             assert_eq!(keyed.overflowed(), 0);
         }
+    }
+
+    #[test]
+    fn who_has_waited_for_his_turn_takes_what_was_made_meanwhile() {
+        let now = Instant::now();
+        let keyed = Keyed::new(32, IDLE, Arc::new(Acts::new(|| 0, || {})));
+        let shards = &keyed.shards;
+        let in_shard = |shard| {
+            let keys = (0..).map(|n: u64| Key::of(n));
+            keys.filter(move |key| shards.of(*key) == shard)
+        };
+        let [turn_taken, comes] = [(); 2].map(|()| Arc::new(Barrier::new(2)));
+        let asked = Arc::new(AtomicUsize::new(0));
+        for key in in_shard(1).take(32) {
+            let (asked, turn_taken, comes) = (asked.clone(), turn_taken.clone(), comes.clone());
+            let ask = move || {
+                if asked.fetch_add(1, Ordering::Relaxed) == 0 {
+                    turn_taken.wait();
+                    comes.wait();
+                }
+                0
+            };
+            keyed.get_or_insert(key, || now, || Acts::new(ask, || {}));
+        }
+        let key = in_shard(0).next().unwrap();
+        let make = || Acts::new(|| 0, || {});
+
+        thread::scope(|scope| {
+            scope.spawn(|| keyed.get_or_insert(key, || now + SECOND, make));
+            turn_taken.wait();
+            let reads_clock = || {
+                comes.wait();
+                now + SECOND
+            };
+            keyed.get_or_insert(key, reads_clock, make);
+        });
+
+        assert_eq!((keyed.evicted(), keyed.overflowed()), (1, 0));
+        assert_eq!(keyed.keys().len(), 32);
     }
 
     #[derive(Clone, Debug)]

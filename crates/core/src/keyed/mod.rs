@@ -3,10 +3,12 @@
 
 mod entry;
 mod map;
+mod places;
 mod recent;
 mod secret;
 mod shard;
+mod shards;
 
-pub use entry::{Entry, Used};
+pub use entry::{Entry, Used, is_held_once};
 pub use map::Keyed;
 pub use secret::{Mixer, Secret};

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -78,21 +79,26 @@ impl<T: Entry> Shard<T> {
         });
     }
 
-    /// Moves the hand over `slots` slots and takes out what nobody has used since `before`.
-    pub(super) fn expire(&mut self, slots: usize, before: Option<Instant>, now: Instant) -> Vec<T> {
-        let mut gone = Vec::new();
-        for _ in 0..slots.min(self.slots.len()) {
-            let place = self.next();
-            let slot = &mut self.slots[place];
-            let unused_since = slot.pass(now);
-            let is_idle = before.is_some_and(|before| unused_since <= before);
-            if is_idle && let Some(worth) = slot.worth(now) {
-                gone.extend(self.take_out(place, worth, now));
-                // The hand has yet to see what took the place.
-                self.hand = place;
-            }
+    /// Moves the hand to the first slot: in as many steps as there are slots it then misses none,
+    /// whatever goes on the way.
+    pub(super) const fn rewind(&mut self) {
+        self.hand = 0;
+    }
+
+    /// Moves the hand over one slot, and takes out what is in it if nobody has used that since
+    /// `before`.
+    pub(super) fn expire(&mut self, before: Option<Instant>, now: Instant) -> Option<T> {
+        let place = self.next()?;
+        let slot = &mut self.slots[place];
+        let unused_since = slot.pass(now);
+        if unused_since > before? {
+            return None;
         }
-        gone
+        let worth = slot.worth(now)?;
+        let gone = self.take_out(place, worth, now)?;
+        // The hand has yet to see what took the place.
+        self.hand = place;
+        Some(gone)
     }
 
     /// Moves the hand over up to `slots` slots, fewer if it meets one that carries nothing, and
@@ -103,8 +109,8 @@ impl<T: Entry> Shard<T> {
             if *slots == 0 || least.is_some_and(|least| least.is_spent(now)) {
                 break;
             }
+            let Some(place) = self.next() else { break };
             *slots -= 1;
-            let place = self.next();
             let slot = &mut self.slots[place];
             let unused_since = slot.pass(now);
             let candidate = slot.worth(now).map(|worth| Candidate {
@@ -132,24 +138,27 @@ impl<T: Entry> Shard<T> {
     /// looked at once it is nobody's any more, and put back if it has been used until then.
     fn take_out(&mut self, place: usize, worth: u64, now: Instant) -> Option<T> {
         let slot = self.remove(place);
-        let entry = match Arc::try_unwrap(slot.entry) {
-            Ok(entry) if may_go(&entry, worth, now) => return Some(entry),
-            Ok(entry) => Arc::new(entry),
-            Err(entry) => entry,
+        let (entry, panic) = match Arc::try_unwrap(slot.entry) {
+            Ok(entry) => match catch_unwind(AssertUnwindSafe(|| may_go(&entry, worth, now))) {
+                Ok(true) => return Some(entry),
+                Ok(false) => (Arc::new(entry), None),
+                Err(panic) => (Arc::new(entry), Some(panic)),
+            },
+            Err(entry) => (entry, None),
         };
-        self.insert(slot.key, entry, slot.unused_since);
-        None
+        self.put_back(place, Slot { entry, ..slot });
+        panic.map(|panic| resume_unwind(panic))
     }
 
-    /// Returns the place under the hand, and moves the hand on.
-    fn next(&mut self) -> usize {
+    /// Returns the place under the hand, if there is any, and moves the hand on.
+    fn next(&mut self) -> Option<usize> {
         let place = if self.hand < self.slots.len() {
             self.hand
         } else {
             0
         };
         self.hand = place + 1;
-        place
+        (place < self.slots.len()).then_some(place)
     }
 
     fn remove(&mut self, place: usize) -> Slot<T> {
@@ -159,6 +168,17 @@ impl<T: Entry> Shard<T> {
             self.places.insert(moved.key, place);
         }
         slot
+    }
+
+    /// Puts a slot back where it has just been removed.
+    fn put_back(&mut self, place: usize, slot: Slot<T>) {
+        self.places.insert(slot.key, place);
+        if let Some(moved) = self.slots.get(place) {
+            self.places.insert(moved.key, self.slots.len());
+        }
+        self.slots.push(slot);
+        let last = self.slots.len() - 1;
+        self.slots.swap(place, last);
     }
 }
 
@@ -232,7 +252,7 @@ mod tests {
 
     /// Returns whether the one entry expires, having not been used for five seconds.
     fn expires(shard: &mut Shard<Asked>, now: Instant) -> bool {
-        !shard.expire(1, Some(now - 5 * SECOND), now).is_empty()
+        shard.expire(Some(now - 5 * SECOND), now).is_some()
     }
 
     /// Returns whether the one entry goes for want of room.
@@ -288,6 +308,18 @@ mod tests {
             let kept = shard.get(Key::of(1_u64)).unwrap();
             assert_eq!(kept.carries.load(Ordering::Relaxed), 1);
         }
+    }
+
+    #[test]
+    fn one_whose_use_was_dated_since_it_was_chosen_stays() {
+        let (mut shard, now) = shard(drop);
+        let least = shard.least(&mut 1, now).unwrap();
+
+        shard.touch(Key::of(1_u64));
+        assert!(!expires(&mut shard, now));
+
+        assert!(shard.evict(&least, now).is_none());
+        assert!(shard.get(Key::of(1_u64)).is_some());
     }
 
     #[test]

@@ -13,7 +13,9 @@ use tokio::time::advance;
 use tokio_test::assert_pending;
 use tokio_test::task::spawn;
 use watertight_core::{Mode, Reason};
-use watertight_metrics::{DurationCounts, PatternCount, Registry, RejectionCount};
+use watertight_metrics::{
+    DurationCounts, Instance, PatternCount, Registry, RejectionCount, TransitionCount,
+};
 
 use crate::fake::Fake;
 
@@ -94,6 +96,46 @@ fn a_recorder_that_comes_late_loses_nothing() {
     let told = publish(&registry);
     assert_eq!(counter(&told, SUCCESSES), 3);
     assert_eq!(told[DURATION], DebugValue::Histogram(vec![1.0.into(); 3]));
+}
+
+#[test]
+fn what_is_handed_over_again_is_told_once() {
+    let registry = Registry::new();
+    let fake = Fake::new(&registry, "breaker", "payments");
+    let counted = |count: u64| {
+        let mut counted = fake.snapshot();
+        counted.calls.success = count;
+        counted.rejections = vec![RejectionCount {
+            reason: Reason::CircuitOpen,
+            mode: Mode::Enforce,
+            count,
+        }];
+        counted.transitions = vec![TransitionCount {
+            from: "closed",
+            to: "open",
+            count,
+        }];
+        counted.counts = vec![PatternCount {
+            metric: "watertight_retries_total",
+            label: None,
+            count,
+        }];
+        counted.durations = Some(DurationCounts(vec![(Duration::from_secs(1), count)]));
+        counted.keys_evicted = Some(count);
+        counted
+    };
+
+    for count in [2, 5, 5, 7] {
+        fake.reporter.retired(counted(count));
+    }
+
+    let told = publish(&registry);
+    let counters = told.values().filter_map(|value| match value {
+        DebugValue::Counter(count) if *count > 0 => Some(*count),
+        _ => None,
+    });
+    assert_eq!(counters.collect::<Vec<_>>(), [7; 5], "{told:#?}");
+    assert_eq!(told[DURATION], DebugValue::Histogram(vec![1.0.into(); 7]));
 }
 
 #[test]

@@ -94,6 +94,28 @@ async fn is_learnt_when_the_warm_up_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn as_many_explore_as_new_settings_say() {
+    let layer = builder().explore(1e-9).build();
+    let backend = Backend::new(10 * MS);
+    let mut service = backend.service(&layer);
+    calls(&mut service, 200).await;
+    assert_eq!(layer.handle().snapshot().explored, 0);
+
+    let adaptive = Adaptive {
+        explore: 0.1,
+        ..Adaptive::default()
+    };
+    let config = TimeoutConfig {
+        limit: adaptive.into(),
+        ..layer.handle().config()
+    };
+    layer.handle().reconfigure(config).unwrap();
+    calls(&mut service, 200).await;
+
+    assert_eq!(layer.handle().snapshot().explored, 20);
+}
+
+#[tokio::test(start_paused = true)]
 async fn ends_calls_that_take_longer_and_lets_some_explore() {
     let layer = builder().build();
     let handle = layer.handle();
@@ -206,6 +228,24 @@ async fn keys_are_bounded() {
     let seen = registry.snapshot().instances.remove(0);
     assert_eq!((seen.keys, seen.keys_evicted), (Some(3), Some(97)));
     assert_eq!(layer.handle().in_flight(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_of_which_somebody_holds_a_handle_is_not_forgotten() {
+    let layer = builder()
+        .key(|request: &&'static str| Key::of(*request))
+        .max_keys(1)
+        .build();
+    let mut service = Backend::new(MS).service(&layer);
+    service.call("a").await.unwrap();
+    let held = layer.handle().key(Key::of("a"));
+
+    service.call("b").await.unwrap();
+    assert!(layer.handle().key(Key::of("b")).is_none());
+
+    drop(held);
+    service.call("b").await.unwrap();
+    assert!(layer.handle().key(Key::of("b")).is_some());
 }
 
 #[tokio::test(start_paused = true)]

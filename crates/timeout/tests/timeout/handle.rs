@@ -5,11 +5,11 @@ use std::time::Duration;
 use metrics::with_local_recorder;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::time::advance;
-use tokio_test::assert_pending;
+use tokio_test::{assert_pending, assert_ready_ok};
 use watertight_core::{Mode, Reason};
 use watertight_timeout::{Adaptive, TimeLimit, TimeoutConfig, TimeoutHandle};
 
-use crate::stage::{LIMIT, MS, reason, stage};
+use crate::stage::{LIMIT, MS, Stage, reason, stage};
 
 #[tokio::test(start_paused = true)]
 async fn new_settings_are_for_the_calls_that_come() {
@@ -103,4 +103,38 @@ async fn metrics_say_what_is_in_force_and_what_was_ended() {
         of("watertight_calls_total", "rejected"),
         Some(&DebugValue::Counter(1))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_layer_has_counted_is_told_as_it_goes_and_what_outlives_it_later() {
+    let recorder = DebuggingRecorder::new();
+    let mut stage = stage();
+    for _ in 0..2 {
+        let (mut call, answer) = stage.start("pay");
+        answer.send_response("paid");
+        assert_ready_ok!(call.poll());
+    }
+    let (mut call, answer) = stage.start("pay");
+    let Stage {
+        service,
+        timeout,
+        registry,
+        ..
+    } = stage;
+    let successes = || {
+        with_local_recorder(&recorder, || registry.publish());
+        let published = recorder.snapshotter().snapshot().into_vec();
+        published.into_iter().find_map(|(key, _, _, value)| {
+            let is_success = key.key().labels().any(|label| label.value() == "success");
+            is_success.then_some(value)
+        })
+    };
+
+    drop((service, timeout));
+    assert_eq!(successes(), Some(DebugValue::Counter(2)));
+
+    answer.send_response("paid");
+    assert_ready_ok!(call.poll());
+    drop(call);
+    assert_eq!(successes(), Some(DebugValue::Counter(1)));
 }

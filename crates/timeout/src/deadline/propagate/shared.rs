@@ -102,9 +102,3 @@ impl Instance for Shared {
         snapshot
     }
 }
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.counts.retire();
-    }
-}

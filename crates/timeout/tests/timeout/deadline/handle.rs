@@ -1,15 +1,20 @@
+use std::convert::Infallible;
+use std::future::ready;
 use std::time::Duration;
 
+use metrics::with_local_recorder;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::time::{Instant, advance};
 use tokio_test::{assert_pending, assert_ready};
+use tower::{Layer, ServiceExt, service_fn};
 use watertight_core::{Context, Mode, Reason};
-use watertight_metrics::{LatencySnapshot, Registry};
+use watertight_metrics::{LatencySnapshot, Registry, What};
 use watertight_timeout::{
     DeadlineConfig, DeadlineHandle, PropagateDeadlineConfig, PropagateDeadlineHandle,
     PropagateDeadlineLayer,
 };
 
-use super::stage::{MS, S, WITHIN, reason, stage};
+use super::stage::{Left, MS, S, Stage, WITHIN, reason, stage};
 
 #[tokio::test(start_paused = true)]
 async fn is_found_by_its_name() {
@@ -129,18 +134,24 @@ async fn times_are_recorded_only_where_that_is_asked_for() {
     assert_eq!(stage.handle.snapshot().time_left, None);
 }
 
-#[test]
-fn what_passes_deadlines_on_is_found_too() {
+#[tokio::test(start_paused = true)]
+async fn what_passes_deadlines_on_is_found_too() {
     let registry = Registry::new();
     let _layer = PropagateDeadlineLayer::builder("payments")
         .registry(&registry)
         .build();
+    let mut events = registry.subscribe();
 
     let found: PropagateDeadlineHandle = registry.find("payments").unwrap();
+    let counted = || registry.snapshot().instances.remove(0);
 
+    assert_eq!(found.name(), "payments");
     assert_eq!(found.config(), PropagateDeadlineConfig::default());
     found.set_mode(Mode::Off);
-    assert_eq!(found.snapshot().mode, Mode::Off);
+    assert_eq!(
+        (found.snapshot().mode, counted().mode),
+        (Mode::Off, Mode::Off)
+    );
     let config = PropagateDeadlineConfig {
         at_most: Some(Duration::ZERO),
         ..PropagateDeadlineConfig::default()
@@ -148,8 +159,80 @@ fn what_passes_deadlines_on_is_found_too() {
     assert_eq!(found.reconfigure(config).unwrap_err().field(), "at_most");
     let config = PropagateDeadlineConfig {
         least: S,
+        at_most: Some(2 * S),
+        chain: true,
         ..PropagateDeadlineConfig::default()
     };
     found.reconfigure(config).unwrap();
-    assert_eq!(registry.snapshot().instances[0].config["least"], "1s");
+    let fields = ["reserve", "least", "chain", "at_most"].map(|it| counted().config[it].clone());
+    assert_eq!(fields, ["5ms", "1s", "true", "2s"]);
+    for what in [What::ModeChanged { mode: Mode::Off }, What::ConfigChanged] {
+        assert_eq!(events.next().await.unwrap().unwrap().what, what);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_deadlines_on_tells_what_it_has_counted_as_it_goes() {
+    let registry = Registry::new();
+    let layer = PropagateDeadlineLayer::builder("payments")
+        .least(S)
+        .write(|request: &mut Left, left| *request = Some(left))
+        .registry(&registry)
+        .build();
+    let next = service_fn(|left: Left| ready(Ok::<_, Infallible>(left)));
+    let context = Context {
+        deadline: Some(Instant::now() + MS),
+        ..Context::default()
+    };
+    let told = context.scope(layer.layer(next).oneshot(None)).await;
+    assert_eq!(reason(told), Reason::DeadlineExceeded);
+    let counted = registry.snapshot().instances.remove(0);
+    assert_eq!(
+        (counted.kind, counted.calls.rejected),
+        ("propagate_deadline", 1)
+    );
+
+    drop(layer);
+
+    assert_eq!(published(&registry, "rejected"), 1);
+}
+
+/// Returns how many more calls have ended so than when this was last asked.
+fn published(registry: &Registry, outcome: &str) -> u64 {
+    let recorder = DebuggingRecorder::new();
+    with_local_recorder(&recorder, || registry.publish());
+    let metrics = recorder.snapshotter().snapshot().into_vec();
+    let counts = metrics.iter().map(|(key, _, _, value)| match value {
+        DebugValue::Counter(count) if key.key().labels().any(|it| it.value() == outcome) => *count,
+        _ => 0,
+    });
+    counts.sum()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_layer_has_counted_is_told_as_it_goes_and_what_outlives_it_later() {
+    let mut stage = stage(|it| it);
+    for _ in 0..2 {
+        let mut call = stage.call(None);
+        assert_pending!(call.poll());
+        stage.reached().send_response("done");
+        assert_ready!(call.poll()).unwrap();
+    }
+    let mut call = stage.call(None);
+    assert_pending!(call.poll());
+    let answer = stage.reached();
+    let Stage {
+        service,
+        handle,
+        registry,
+        ..
+    } = stage;
+    drop((service, handle));
+
+    assert_eq!(published(&registry, "success"), 2);
+
+    answer.send_response("done");
+    assert_ready!(call.poll()).unwrap();
+    drop(call);
+    assert_eq!(published(&registry, "success"), 1);
 }

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use tokio::time::{Instant, sleep};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, service_fn};
-use watertight_core::{Context, Hops, Reason, Rejection};
+use watertight_core::{Context, Hops, Mode, Reason, Rejection};
 use watertight_http::HttpExt;
 use watertight_metrics::Registry;
 use watertight_timeout::{DeadlineLayer, PropagateDeadlineLayer};
@@ -165,21 +165,30 @@ async fn a_client_that_is_told_nothing_else_gets_a_chain_that_begins_here() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_told_of_the_hops_unless_asked_for() {
-    let outbound = PropagateDeadlineLayer::builder("next")
-        .http()
-        .registry(&Registry::new())
-        .build();
-    let next = outbound.layer(service_fn(|request: Request<Body>| async move {
-        Ok::<_, BoxError>(request.headers().contains_key("x-deadline-chain"))
-    }));
-    let context = Context {
-        deadline: Some(Instant::now() + S),
-        hops: Some(Hops::arrived("orders".into(), None, Instant::now())),
-        ..Context::default()
-    };
+async fn the_next_service_is_told_of_the_hops_where_that_is_asked_for_and_enforced() {
+    for (chain, mode, is_told) in [
+        (true, Mode::Enforce, true),
+        (false, Mode::Enforce, false),
+        (true, Mode::Shadow, false),
+        (true, Mode::Off, false),
+    ] {
+        let outbound = PropagateDeadlineLayer::builder("next")
+            .http()
+            .chain(chain)
+            .mode(mode)
+            .registry(&Registry::new())
+            .build();
+        let next = outbound.layer(service_fn(|request: Request<Body>| async move {
+            Ok::<_, BoxError>(request.headers().contains_key("x-deadline-chain"))
+        }));
+        let context = Context {
+            deadline: Some(Instant::now() + S),
+            hops: Some(Hops::arrived("orders".into(), None, Instant::now())),
+            ..Context::default()
+        };
 
-    let told = context.scope(next.oneshot(request(&[]))).await;
+        let told = context.scope(next.oneshot(request(&[]))).await;
 
-    assert!(!told.unwrap());
+        assert_eq!(told.unwrap(), is_told, "{mode:?}");
+    }
 }

@@ -119,6 +119,13 @@ async fn off_tells_nothing_and_counts_nothing() {
     assert_eq!(handle.snapshot().refused_in_shadow, 0);
 }
 
+#[test]
+fn what_can_never_pass_a_call_is_not_built() {
+    let built = builder().least(S).at_most(S - MS).try_build();
+
+    assert_eq!(built.unwrap_err().field(), "at_most");
+}
+
 /// What is told is what is left when the request goes out, not when the call began.
 #[tokio::test(start_paused = true)]
 async fn what_was_spent_before_is_not_told() {
