@@ -2,6 +2,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::num::NonZero;
 
 use siphasher::sip128::{Hasher128, SipHasher24};
 
@@ -22,7 +23,8 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 // there is a key would then be 16 bytes to read that were written as 8, which processors wait for.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Key {
-    high: u64,
+    /// It is never 0, so that an `Option` of a key is two words as well, and goes in registers.
+    high: NonZero<u64>,
     low: u64,
 }
 
@@ -42,7 +44,7 @@ impl Key {
         part.feed(&mut hasher);
         let hash = hasher.0.finish128().as_u128();
         Self {
-            high: (hash >> 64) as u64,
+            high: NonZero::new((hash >> 64) as u64).unwrap_or(NonZero::<u64>::MIN),
             low: hash as u64,
         }
     }
@@ -51,7 +53,7 @@ impl Key {
     #[must_use]
     #[inline]
     pub const fn as_u128(self) -> u128 {
-        (self.high as u128) << 64 | self.low as u128
+        (self.high.get() as u128) << 64 | self.low as u128
     }
 }
 
@@ -92,6 +94,7 @@ pub trait KeyPart {
 pub struct KeyHasher(SipHasher24);
 
 impl KeyHasher {
+    #[inline]
     fn bytes(&mut self, bytes: &[u8]) {
         self.0.write(bytes);
     }
@@ -147,6 +150,7 @@ impl<T: KeyPart> KeyPart for Option<T> {
 macro_rules! integers {
     ($($integer:ty),*) => {$(
         impl KeyPart for $integer {
+            #[inline]
             fn feed(&self, hasher: &mut KeyHasher) {
                 hasher.bytes(&self.to_le_bytes());
             }
@@ -346,6 +350,11 @@ mod tests {
             Key::of(("tenant-7", 80_u16)).to_string(),
             "1f02e3e98fb4947528b75c1c2bf0caff"
         );
+    }
+
+    #[test]
+    fn whether_there_is_a_key_takes_no_room() {
+        assert_eq!(size_of::<Option<Key>>(), size_of::<Key>());
     }
 
     #[test]

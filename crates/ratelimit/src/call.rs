@@ -43,6 +43,13 @@ impl<P> RateLimitCall<P> {
         }
     }
 
+    #[cold]
+    fn was_dropped(&mut self) {
+        if let Some((way, _)) = self.watched.take() {
+            way.0.0.counts.add(Count::Cancelled);
+        }
+    }
+
     #[inline]
     pub(crate) const fn unwatched(penalty: P) -> Self {
         Self {
@@ -55,26 +62,28 @@ impl<P> RateLimitCall<P> {
 impl<P: Penalty> Call for RateLimitCall<P> {
     fn head(&mut self, _: &Outcome) {}
 
-    // It stays where it is: to move what was just written takes as long as a locked instruction.
+    // Once it is plain that nothing of it is left to drop, it need not be moved through memory:
+    // to read back in pairs what was just written by the word takes as long as a locked instruction.
     #[inline(always)]
     fn end(mut self, outcome: Outcome) {
-        if let Some((way, ask)) = &self.watched {
-            let core = &way.0.0;
-            core.counts.add(Count::of(&outcome));
-            let cost = self.penalty.penalty(&outcome);
-            if cost > 0 {
-                core.charge(Ask { cost, ..*ask });
-            }
+        let Some((way, ask)) = self.watched.take() else {
+            return;
+        };
+        let cost = self.penalty.penalty(&outcome);
+        drop(self);
+        let core = &way.0.0;
+        core.counts.add(Count::of(&outcome));
+        if cost > 0 {
+            core.charge(Ask { cost, ..ask });
         }
-        self.watched = None;
     }
 }
 
 impl<P> Drop for RateLimitCall<P> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some((way, _)) = &self.watched {
-            way.0.0.counts.add(Count::Cancelled);
+        if self.watched.is_some() {
+            self.was_dropped();
         }
     }
 }

@@ -54,7 +54,10 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
         }
         let turn = match limits.enter(ask, now, || patience(now)) {
             Ok(turn) => turn.filter(|turn| !turn.wait.is_zero()),
-            Err(verdict) => return self.found_none(&limits, mode, ask, &verdict, now),
+            Err(verdict) => {
+                self.found_none(&limits, mode, ask, &verdict, now)?;
+                return Ok(self.unwatched());
+            }
         };
         if turn.is_some() && mode == Mode::Shadow {
             core.refuse_in_shadow(Reason::RateLimited);
@@ -71,7 +74,8 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
     fn admit_aloud(&self, limits: &Limits, ask: Ask, now: Instant) -> Result<Passed<P>, BoxError> {
         let (verdict, turn) = limits.arrive(ask, now, || patience(now));
         if !verdict.decision.admitted {
-            return self.found_none(limits, Mode::Enforce, ask, &verdict, now);
+            self.found_none(limits, Mode::Enforce, ask, &verdict, now)?;
+            return Ok(self.unwatched());
         }
         Ok(Passed {
             call: self.watched(ask),
@@ -81,7 +85,7 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
     }
 
     /// Returns what a call of `request` asks for, `None` if it passes without.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ask<Req>(
         &self,
         limits: &Limits,
@@ -96,7 +100,8 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
         if K::KEYED {
             key = self.rules.key.key(request);
             if key.is_none() && limits.missing_key != MissingKey::Share {
-                return self.without_key(limits, mode);
+                self.without_key(limits, mode)?;
+                return Ok(None);
             }
         }
         let demand = &self.rules.demand;
@@ -110,14 +115,14 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
     }
 
     #[cold]
-    fn without_key(&self, limits: &Limits, mode: Mode) -> Result<Option<Ask>, BoxError> {
+    fn without_key(&self, limits: &Limits, mode: Mode) -> Result<(), BoxError> {
         let core = &self.shared.core;
         if limits.missing_key == MissingKey::Allow {
-            return Ok(None);
+            return Ok(());
         }
         if mode == Mode::Shadow {
             core.refuse_in_shadow(Reason::KeyMissing);
-            return Ok(None);
+            return Ok(());
         }
         Err(core.refuse_without_key())
     }
@@ -131,7 +136,7 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
         ask: Ask,
         verdict: &Verdict,
         now: Instant,
-    ) -> Result<Passed<P>, BoxError> {
+    ) -> Result<(), BoxError> {
         let core = &self.shared.core;
         let is_too_late = limits.has_turn(ask, now) && patience(now) < Duration::MAX;
         match (mode, is_too_late) {
@@ -140,7 +145,7 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
             (_, true) => return Err(core.refuse_too_late(verdict)),
             (_, false) => return Err(core.refuse(verdict)),
         }
-        Ok(self.unwatched())
+        Ok(())
     }
 
     /// Returns the call that asks so.

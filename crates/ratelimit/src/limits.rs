@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use watertight_core::Name;
+use watertight_core::{Key, Name};
 
 use crate::config::AnyConfig;
 use crate::decision::Meter;
@@ -105,18 +105,33 @@ impl Limits {
 
     /// Does as [`arrive`](Self::arrive), and says nothing of how the limits stand when a call has
     /// been let in.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter(
         &self,
         ask: Ask,
         now: Instant,
         patience: impl FnOnce() -> Duration,
     ) -> Result<Option<Turn>, Verdict> {
-        let policy = self.policy(ask.plan);
-        if self.total.is_none() {
-            let entered = policy.machine.enter(ask.key, ask.cost, now, patience);
-            return entered.map_err(|refused| policy.verdict(refused));
+        if self.total.is_some() {
+            return self.enter_all(ask.plan, ask.key, ask.cost, now, patience);
         }
+        let policy = self.policy(ask.plan);
+        let entered = policy.machine.enter(ask.key, ask.cost, now, patience);
+        entered.map_err(|refused| policy.verdict(refused))
+    }
+
+    /// Does as [`enter`](Self::enter) where there is a total. It is handed the parts of an [`Ask`],
+    /// which would go through memory for all calls.
+    #[inline(never)]
+    fn enter_all(
+        &self,
+        plan: usize,
+        key: Option<Key>,
+        cost: u64,
+        now: Instant,
+        patience: impl FnOnce() -> Duration,
+    ) -> Result<Option<Turn>, Verdict> {
+        let ask = Ask { plan, key, cost };
         let (verdict, turn) = self.arrive(ask, now, patience);
         if verdict.decision.admitted {
             Ok(turn)

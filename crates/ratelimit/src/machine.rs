@@ -148,7 +148,7 @@ impl Machine {
     /// # Errors
     ///
     /// What is said of a call that has not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter(
         &self,
         key: Option<Key>,
@@ -156,10 +156,11 @@ impl Machine {
         now: Instant,
         patience: impl FnOnce() -> Duration,
     ) -> Result<Option<Turn>, Decision> {
-        let Self::LeakyBucket(turns) = self else {
-            return self.pass(key, cost, now).map(|()| None);
-        };
-        turns.book(key, cost, now, patience).map(Some)
+        match self {
+            Self::TokenBucket(bucket) => bucket.pass(key, cost, now).map(|()| None),
+            Self::SlidingWindow(window) => window.pass(key, cost, now).map(|()| None),
+            Self::LeakyBucket(turns) => turns.book(key, cost, now, patience).map(Some),
+        }
     }
 
     /// Gives back what a call has taken that is not made: its turn, if no later one depends on it.
@@ -187,11 +188,6 @@ impl Meter for Machine {
     #[inline]
     fn take(&self, key: Option<Key>, cost: u64, now: Instant) -> Decision {
         each!(self, machine => machine.take(key, cost, now))
-    }
-
-    #[inline]
-    fn pass(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<(), Decision> {
-        each!(self, machine => machine.pass(key, cost, now))
     }
 
     fn take_up_to(&self, key: Option<Key>, most: u64, now: Instant) -> (u64, Decision) {

@@ -27,6 +27,7 @@ impl<W: Words> Past<W> {
 
     /// Returns what `key` is with as the `index`th quota `gcra`, by what was `before`, the latest
     /// first.
+    #[cold]
     pub(crate) fn inherited(before: &[Self], key: Option<Key>, index: usize, gcra: &Gcra) -> u64 {
         let Some((past, before)) = before.split_first() else {
             return UNTOUCHED;

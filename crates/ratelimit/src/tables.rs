@@ -61,18 +61,42 @@ impl Words for Tables {
         self.tables[index].get().map_or(0, |table| table.get(key))
     }
 
-    #[inline]
+    #[inline(always)]
     fn update(
         &self,
         key: Option<Key>,
         index: usize,
         fresh: u64,
         worth: impl Fn(u64) -> u64,
+        change: impl FnMut(u64) -> Option<u64>,
+    ) -> Result<u64, Unchanged> {
+        match key {
+            Some(key) => self.update_key(key, index, fresh, worth, change),
+            None => self.alone.update(None, index, fresh, worth, change),
+        }
+    }
+
+    fn forget(&self, key: Option<Key>, index: usize) {
+        let Some(key) = key else {
+            return self.alone.forget(None, index);
+        };
+        if let Some(table) = self.tables[index].get() {
+            let gone = |_| Ok::<_, Infallible>(UNTOUCHED);
+            let _ = table.update(key, self.room.when_full, |word| word, gone);
+        }
+    }
+}
+
+impl Tables {
+    #[inline]
+    fn update_key(
+        &self,
+        key: Key,
+        index: usize,
+        fresh: u64,
+        worth: impl Fn(u64) -> u64,
         mut change: impl FnMut(u64) -> Option<u64>,
     ) -> Result<u64, Unchanged> {
-        let Some(key) = key else {
-            return self.alone.update(None, index, fresh, worth, change);
-        };
         let table = self.table(index);
         let when_full = self.room.when_full;
         if fresh != UNTOUCHED {
@@ -91,16 +115,6 @@ impl Words for Tables {
             Ok(Ok(word)) => Ok(word),
             Ok(Err(word)) => Err(Unchanged::Word(word)),
             Err(_) => Err(Unchanged::NoRoom),
-        }
-    }
-
-    fn forget(&self, key: Option<Key>, index: usize) {
-        let Some(key) = key else {
-            return self.alone.forget(None, index);
-        };
-        if let Some(table) = self.tables[index].get() {
-            let gone = |_| Ok::<_, Infallible>(UNTOUCHED);
-            let _ = table.update(key, self.room.when_full, |word| word, gone);
         }
     }
 }

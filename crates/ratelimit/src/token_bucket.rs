@@ -133,7 +133,7 @@ impl<W: Words> TokenBucket<W> {
         has_room
     }
 
-    #[inline]
+    #[inline(always)]
     fn update(
         &self,
         key: Option<Key>,
@@ -141,7 +141,7 @@ impl<W: Words> TokenBucket<W> {
         now: u64,
         change: impl FnMut(u64) -> Option<u64>,
     ) -> Result<u64, Unchanged> {
-        let worth = |word| self.gcras[index].at(now).worth(word);
+        let worth = move |word| self.gcras[index].at(now).worth(word);
         let fresh = self.fresh(key, index, now);
         self.words.update(key, index, fresh, worth, change)
     }
@@ -154,7 +154,7 @@ impl<W: Words> TokenBucket<W> {
     }
 
     /// Returns the word of a key that nobody has asked for since the quotas were changed.
-    #[inline]
+    #[inline(always)]
     fn fresh(&self, key: Option<Key>, index: usize, now: u64) -> u64 {
         if now >= self.settled_at || self.before.is_empty() {
             return UNTOUCHED;
@@ -247,7 +247,7 @@ impl<W: Words> Meter for TokenBucket<W> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn pass(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<(), Decision> {
         if self.gcras.len() > 1 || cost == 0 {
             return self.take(key, cost, now).passed();
@@ -255,7 +255,7 @@ impl<W: Words> Meter for TokenBucket<W> {
         let now = self.nanos(now);
         let at = self.gcras[0].at(now);
         let index = 0;
-        match self.update(key, index, now, |word| at.take(word, cost)) {
+        match self.update(key, index, now, move |word| at.take(word, cost)) {
             Ok(_) => Ok(()),
             Err(unchanged) => Err(self.refused(key, cost, now, &Refusal { index, unchanged })),
         }

@@ -59,7 +59,7 @@ impl Words for Direct {
     }
 
     // Nothing but the word itself is shared through it, so that no order is needed.
-    #[inline]
+    #[inline(always)]
     fn update(
         &self,
         _: Option<Key>,

@@ -1,20 +1,32 @@
+use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
-use sfv::{BareItem, Item, KeyRef, List, ListEntry, Parser};
+use sfv::visitor::{
+    EntryVisitor, Ignored, InnerListVisitor, ItemVisitor, ListVisitor, ParameterVisitor,
+};
+use sfv::{BareItemFromInput, KeyRef, Parser};
+use smallvec::SmallVec;
 
 /// A member of a header that is a list of strings with parameters.
-pub(super) struct Member(Item);
+pub(super) struct Member<'a> {
+    value: BareItemFromInput<'a>,
+    /// Of those of one key, the last counts.
+    parameters: SmallVec<[(&'a KeyRef, BareItemFromInput<'a>); 4]>,
+}
 
-impl Member {
+impl<'a> Member<'a> {
     /// Returns the string, if it is one.
     pub(super) fn name(&self) -> Option<&str> {
-        self.0.bare_item.as_string().map(sfv::StringRef::as_str)
+        self.value.as_string().map(sfv::StringRef::as_str)
     }
 
     /// Returns a parameter by its key.
-    pub(super) fn parameter(&self, key: &str) -> Option<&BareItem> {
-        self.0.params.get(KeyRef::from_str(key).ok()?)
+    pub(super) fn parameter(&self, key: &str) -> Option<&BareItemFromInput<'a>> {
+        let mut latest_first = self.parameters.iter().rev();
+        let (_, value) = latest_first.find(|(other, _)| other.as_str() == key)?;
+        Some(value)
     }
 
     /// Returns the number that a parameter is, and `None` within if there is no such parameter.
@@ -49,29 +61,105 @@ impl Member {
 pub(super) fn members<T>(
     headers: &HeaderMap,
     name: &HeaderName,
-    read: impl Fn(&Member) -> Option<T>,
+    read: impl Fn(&Member<'_>) -> Option<T>,
 ) -> Vec<T> {
-    list(headers, name)
-        .and_then(|list| {
-            list.into_iter()
-                .map(|entry| read(&member(entry)?))
-                .collect()
-        })
-        .unwrap_or_default()
-}
-
-fn list(headers: &HeaderMap, name: &HeaderName) -> Option<List> {
-    let mut list = List::new();
+    let mut members = Vec::new();
     for line in headers.get_all(name) {
+        let reading = Reading {
+            read: &read,
+            members: &mut members,
+        };
         let parser = Parser::new(line.as_bytes());
-        parser.parse_list_with_visitor(&mut list).ok()?;
+        if parser.parse_list_with_visitor(reading).is_err() {
+            return Vec::new();
+        }
     }
-    Some(list)
+    members
 }
 
-fn member(entry: ListEntry) -> Option<Member> {
-    match entry {
-        ListEntry::Item(item) => Some(Member(item)),
-        ListEntry::InnerList(_) => None,
+/// Reads a line, member by member.
+struct Reading<'r, F, T> {
+    read: &'r F,
+    members: &'r mut Vec<T>,
+}
+
+/// Reads a member, parameter by parameter.
+struct ReadingMember<'a, 'r, F, T> {
+    line: Reading<'r, F, T>,
+    member: Member<'a>,
+}
+
+/// A member is not what the header is to have.
+#[derive(Debug)]
+struct Malformed;
+
+impl<'a, F, T> ListVisitor<'a> for Reading<'_, F, T>
+where
+    F: Fn(&Member<'_>) -> Option<T>,
+{
+    type Out = ();
+    type Error = Malformed;
+
+    fn entry(&mut self) -> Result<impl EntryVisitor<'a>, Malformed> {
+        Ok(Reading {
+            read: self.read,
+            members: self.members,
+        })
+    }
+
+    fn finish(self) -> Result<(), Malformed> {
+        Ok(())
     }
 }
+
+impl<'a, F, T> EntryVisitor<'a> for Reading<'_, F, T>
+where
+    F: Fn(&Member<'_>) -> Option<T>,
+{
+    type Error = Malformed;
+
+    fn item(self) -> Result<impl ItemVisitor<'a>, Malformed> {
+        Ok(|value: BareItemFromInput<'a>| {
+            let parameters = SmallVec::new();
+            Ok::<_, Malformed>(ReadingMember {
+                line: self,
+                member: Member { value, parameters },
+            })
+        })
+    }
+
+    fn inner_list(self) -> Result<impl InnerListVisitor<'a>, Malformed> {
+        Err::<Ignored, _>(Malformed)
+    }
+}
+
+impl<'a, F, T> ParameterVisitor<'a> for ReadingMember<'a, '_, F, T>
+where
+    F: Fn(&Member<'_>) -> Option<T>,
+{
+    type Out = ();
+    type Error = Malformed;
+
+    fn parameter(
+        &mut self,
+        key: &'a KeyRef,
+        value: BareItemFromInput<'a>,
+    ) -> Result<(), Malformed> {
+        self.member.parameters.push((key, value));
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Malformed> {
+        let read = (self.line.read)(&self.member).ok_or(Malformed)?;
+        self.line.members.push(read);
+        Ok(())
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member that is malformed")
+    }
+}
+
+impl Error for Malformed {}

@@ -43,7 +43,7 @@ impl RateLimitPolicy {
         members(headers, &RATE_LIMIT_POLICY, Self::of)
     }
 
-    fn of(member: &Member) -> Option<Self> {
+    fn of(member: &Member<'_>) -> Option<Self> {
         let window = member.seconds("w")?;
         if window.is_some_and(|window| window.is_zero()) {
             return None;
@@ -73,7 +73,7 @@ pub enum QuotaUnit {
 }
 
 impl QuotaUnit {
-    fn of(member: &Member) -> Option<Self> {
+    fn of(member: &Member<'_>) -> Option<Self> {
         let Some(unit) = member.parameter("qu") else {
             return Some(Self::Requests);
         };

@@ -54,7 +54,7 @@ impl RateLimitStatus {
         policies.find(|policy| policy.name == self.name && !is_apart(policy))
     }
 
-    fn of(member: &Member) -> Option<Self> {
+    fn of(member: &Member<'_>) -> Option<Self> {
         Some(Self {
             name: member.name()?.to_owned(),
             remaining: member.number("r")??,
@@ -113,6 +113,13 @@ mod tests {
     }
 
     #[test]
+    fn of_parameters_of_one_key_the_last_counts() {
+        let last = limit("a", 2, Some(3));
+        assert_eq!(read(&[r#""a";r=1;t=1;x;y="z";w;r=2;t=3"#]), [last]);
+        assert_eq!(read(&[r#""a";r=1;r="2""#]), []);
+    }
+
+    #[test]
     fn a_number_has_fifteen_digits_at_most() {
         assert_eq!(
             read(&[r#""x";r=999999999999999"#])[0].remaining,
@@ -125,6 +132,7 @@ mod tests {
     fn one_malformed_member_spoils_all() {
         let malformed = [
             "quota;t=1",
+            r#"("default");r=1"#,
             "quota;r=1;t=1",
             r#""default""#,
             r#""default";r=-1"#,

@@ -84,6 +84,7 @@ impl Set {
 
     /// Changes the state of a key to what `f` makes of it, and returns that. Where `f` returns an
     /// error, nothing changes.
+    #[inline]
     pub(super) fn update<R, W: Fn(u64) -> u64>(
         &self,
         tag: Tag,
@@ -119,6 +120,7 @@ impl Set {
     }
 
     /// Changes the state of a key that has a slot.
+    #[inline]
     fn change<R>(
         &self,
         tag: Tag,

@@ -19,6 +19,7 @@ impl Slot {
         }
     }
 
+    #[inline]
     pub(super) fn owner(&self) -> Owner {
         Owner::from_word(self.owner.load(Acquire))
     }
@@ -30,6 +31,7 @@ impl Slot {
         swapped.is_ok()
     }
 
+    #[inline]
     pub(super) fn swap_state(&self, from: u64, to: u64) -> bool {
         let swapped = self.state.compare_exchange(from, to, AcqRel, Relaxed);
         swapped.is_ok()
@@ -37,6 +39,7 @@ impl Slot {
 
     /// Returns the state of this owner, sealed and plain, unless there is none: the claim is
     /// pending, or the slot has been vacated or gone to another.
+    #[inline]
     pub(super) fn read(&self, owner: Owner) -> Option<(u64, u64)> {
         let sealed = self.state.load(Acquire);
         let state = owner.seal(sealed);
@@ -46,6 +49,7 @@ impl Slot {
     }
 
     /// Changes the state of this owner. Returns `None` if there is none.
+    #[inline]
     pub(super) fn change<R>(
         &self,
         owner: Owner,
@@ -85,6 +89,7 @@ impl Slot {
 }
 
 /// Returns what is to be in a slot for a state: nothing for that of a key that is absent.
+#[inline]
 fn state_of(state: u64) -> u64 {
     match state {
         0 => Owner::VACATED,

@@ -47,6 +47,7 @@ impl Table {
     ///
     /// [`Full`] if the key is absent and there is no room for it, which is with
     /// [`WhenFull::Refuse`] alone.
+    #[inline]
     pub(crate) fn update<R>(
         &self,
         key: Key,
@@ -85,6 +86,7 @@ impl Table {
     }
 
     /// The upper bits of the hash say which set, and the lower ones are the tag.
+    #[inline]
     fn place(&self, key: Key) -> (&Set, Tag) {
         let hash = self.secret.hash_one(key);
         let set = (u128::from(hash) * self.sets.len() as u128) >> u64::BITS;

@@ -129,7 +129,6 @@ impl<W: Words + 'static> Meter for Window<W> {
         }
     }
 
-    #[inline]
     fn pass(&self, key: Option<Key>, cost: u64, now: Instant) -> Result<(), Decision> {
         match self {
             Self::Word(window) => window.pass(key, cost, now),
