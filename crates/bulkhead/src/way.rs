@@ -63,6 +63,7 @@ impl Entry for Way {
 }
 
 /// A call's way to the room of all keys together.
+#[derive(Clone)]
 pub(crate) struct WayToAll(pub(crate) Held);
 
 impl Entrance for WayToAll {
