@@ -14,7 +14,8 @@ pub struct BulkheadCall {
     /// `None` for a call that the bulkhead does not look at, and once it has ended.
     way: Option<Held>,
     slots: Slots,
-    /// When the service was called, in the time of its compartment, or [`UNTIMED`].
+    /// When the service was called, in the time of its compartment, if the call is a sample, or
+    /// [`UNTIMED`].
     began: u64,
 }
 
@@ -52,22 +53,22 @@ impl BulkheadCall {
         }
     }
 
-    /// Takes the time from now, if the plan says so.
+    /// Takes the time from now, if the plan says so and the call is to be a sample.
     #[inline(always)]
     pub(crate) fn begin(mut self, plan: Plan) -> Self {
         if plan.is_timed()
             && let Some(way) = &self.way
         {
-            self.began = way.compartment.time(Instant::now());
+            self.began = way.begin().unwrap_or(UNTIMED);
         }
         self
     }
 
-    /// Ends a call that was timed. What learns from it may panic: the call is whole until then.
+    /// Ends a call that is a sample. What learns from it may panic: the call is whole until then.
     #[inline(never)]
-    fn end_timed(mut self, outcome: &Outcome) {
+    fn end_sample(mut self, outcome: &Outcome) {
         if let Some(way) = &self.way {
-            way.compartment.learn(self.began, outcome, &way.thinning);
+            way.compartment.learn(self.began, outcome);
         }
         if let Some(way) = self.way.take() {
             Self::finish(&way, self.slots, Count::of(outcome));
@@ -102,7 +103,7 @@ impl Call for BulkheadCall {
             Self::finish(&way, slots, Count::of(&outcome));
         } else {
             let way = Some(way);
-            Self { way, slots, began }.end_timed(&outcome);
+            Self { way, slots, began }.end_sample(&outcome);
         }
     }
 }

@@ -14,7 +14,7 @@ use watertight_bulkhead::{Adaptive, Aimd, BulkheadLayer, Limit, LimitAlgorithm, 
 use watertight_core::{FailureKind, Outcome};
 use watertight_metrics::Registry;
 
-use crate::stage::{InFlight, MS, SECOND, stage};
+use crate::stage::{InFlight, MS, SECOND, Stage, stage};
 
 /// What an algorithm has seen.
 #[derive(Clone, Debug, Default)]
@@ -131,6 +131,44 @@ async fn only_what_tells_how_busy_the_service_is_is_a_sample() {
         .start("pay")
         .ends(Outcome::failure(FailureKind::Overloaded));
     assert!(counts.last().dropped);
+}
+
+/// Starts and ends 1,600 calls within a moment.
+async fn rush(stage: &mut Stage) {
+    for _ in 0..1_600 {
+        // So many at once would use up the task's budget of tokio.
+        yield_now().await;
+        stage.start("pay").succeeds();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_very_many_calls_few_are_samples() {
+    let counts = Counts::default();
+    let mut stage = stage(Limit::custom(counting(&counts, 9)), |it| it);
+    rush(&mut stage).await;
+    assert_eq!(counts.samples(), 1_600);
+
+    advance(MS).await;
+    rush(&mut stage).await;
+
+    assert_eq!(counts.samples(), 1_600 + 16);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_a_sample_is_known_as_it_begins() {
+    let counts = Counts::default();
+    let mut stage = stage(Limit::custom(counting(&counts, 9)), |it| it);
+    rush(&mut stage).await;
+    advance(MS).await;
+    let [first, second] = ["first", "second"].map(|name| stage.start(name));
+
+    advance(100 * MS).await;
+    second.succeeds();
+    assert_eq!(counts.samples(), 1_600);
+    first.succeeds();
+
+    assert_eq!(counts.last().duration, 100 * MS);
 }
 
 #[tokio::test(start_paused = true)]
