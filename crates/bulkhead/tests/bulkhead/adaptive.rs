@@ -14,7 +14,7 @@ use watertight_bulkhead::{Adaptive, Aimd, BulkheadLayer, Limit, LimitAlgorithm, 
 use watertight_core::{FailureKind, Outcome};
 use watertight_metrics::Registry;
 
-use crate::stage::{InFlight, MS, SECOND, Stage, stage};
+use crate::stage::{InFlight, MS, SECOND, stage};
 
 /// What an algorithm has seen.
 #[derive(Clone, Debug, Default)]
@@ -133,44 +133,6 @@ async fn only_what_tells_how_busy_the_service_is_is_a_sample() {
     assert!(counts.last().dropped);
 }
 
-/// Starts and ends 1,600 calls within a moment.
-async fn rush(stage: &mut Stage) {
-    for _ in 0..1_600 {
-        // So many at once would use up the task's budget of tokio.
-        yield_now().await;
-        stage.start("pay").succeeds();
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn of_very_many_calls_few_are_samples() {
-    let counts = Counts::default();
-    let mut stage = stage(Limit::custom(counting(&counts, 9)), |it| it);
-    rush(&mut stage).await;
-    assert_eq!(counts.samples(), 1_600);
-
-    advance(MS).await;
-    rush(&mut stage).await;
-
-    assert_eq!(counts.samples(), 1_600 + 16);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_a_sample_is_known_as_it_begins() {
-    let counts = Counts::default();
-    let mut stage = stage(Limit::custom(counting(&counts, 9)), |it| it);
-    rush(&mut stage).await;
-    advance(MS).await;
-    let [first, second] = ["first", "second"].map(|name| stage.start(name));
-
-    advance(100 * MS).await;
-    second.succeeds();
-    assert_eq!(counts.samples(), 1_600);
-    first.succeeds();
-
-    assert_eq!(counts.last().duration, 100 * MS);
-}
-
 #[tokio::test(start_paused = true)]
 async fn drops_lower_an_aimd_limit() {
     let aimd = Aimd {
@@ -230,6 +192,43 @@ async fn of_very_many_calls_only_some_are_samples() {
     (0..1_600).for_each(|_| call(&mut service));
 
     assert_eq!((before, counts.samples() - before), (1_600, 16));
+}
+
+#[tokio::test(start_paused = true)]
+async fn which_calls_are_samples_is_known_as_they_begin() {
+    let counts = Counts::default();
+    let mut stage = stage(Limit::custom(counting(&counts, 9)), |it| it);
+    for _ in 0..1_600 {
+        // So many at once would use up the task's budget of tokio.
+        yield_now().await;
+        stage.start("pay").succeeds();
+    }
+    advance(MS).await;
+    let [sample, other] = ["sample", "other"].map(|name| stage.start(name));
+
+    advance(100 * MS).await;
+    other.succeeds();
+    assert_eq!(counts.samples(), 1_600);
+    sample.succeeds();
+
+    assert_eq!(counts.last().duration, 100 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sample_gives_back_the_slot_of_its_partition() {
+    let limit = Limit::custom(counting(&Counts::default(), 9));
+    let mut stage = stage(limit, |it| {
+        let queue = it.max_queue(1).max_wait(SECOND);
+        let shares = queue.partition("web", 0.5);
+        shares.partition_by(|_: &&'static str| Some("web"))
+    });
+
+    let call = stage.start("pay");
+    assert_eq!(stage.bulkhead.snapshot().partitions[0].in_flight, 1);
+    call.succeeds();
+
+    let after = stage.bulkhead.snapshot();
+    assert_eq!((after.in_flight, after.partitions[0].in_flight), (0, 0));
 }
 
 /// Changes its limit at each fourth sample at most.
