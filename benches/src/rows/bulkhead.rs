@@ -124,20 +124,20 @@ const CLONED: Limits = Limits { locked: 6, ..FIXED };
 /// More keys than a thread remembers: who looks another up locks a part of the map, and unlocks it.
 const MANY_KEYS: Limits = Limits { locked: 6, ..FIXED };
 
-/// How long a call takes is what there is to learn. At most 16 times a millisecond that is handed
-/// over under a lock: not one call in a hundred, but more while all is slowed down to be counted.
-/// The adaptive limit gathers about thirty for each time.
+/// How long a call takes is what there is to learn. At most 16 times a millisecond a call is timed
+/// to its end, and that is handed over under a lock: not one call in a hundred, but more while all is
+/// slowed down to be counted. The adaptive limit gathers about thirty for each time.
 const LEARNT: Limits = Limits {
     allocations: 0,
     locked: 5,
     clock: 2,
 };
 
-/// The rejection is boxed, and an event says when.
+/// The rejection is boxed.
 const REFUSAL: Limits = Limits {
     allocations: 1,
-    locked: 4,
-    clock: 1,
+    locked: 0,
+    clock: 0,
 };
 
 fn builder(limit: impl Into<Limit>) -> BulkheadBuilder {

@@ -33,29 +33,29 @@ pub(crate) enum Admission {
 impl Admission {
     /// Asks for a slot, and where all keys together are bounded for one of those, too.
     #[cold]
-    pub(crate) fn ask(plan: Plan, way: Held, class: Class) -> Self {
+    pub(crate) fn ask(plan: Plan, way: &Held, class: Class) -> Self {
         let visitor = Visitor {
             class,
             ..Visitor::default()
         };
         match Room::enter(way, &visitor) {
-            Ok(permit) if plan.has_total() => Self::ask_for_one_of_all(plan, permit, visitor),
-            Ok(permit) => Self::Admitted(BulkheadCall::of(permit, None)),
-            Err(way) => Self::found_none(plan, way, visitor),
+            Some(permit) if plan.has_total() => Self::ask_for_one_of_all(plan, permit, visitor),
+            Some(permit) => Self::Admitted(BulkheadCall::of(permit, None)),
+            None => Self::found_none(plan, way, visitor),
         }
     }
 
     fn ask_for_one_of_all(plan: Plan, permit: Permit<Held>, mut visitor: Visitor) -> Self {
         let way = Arc::clone(permit.entrance());
-        let to_all = match Room::enter(WayToAll(Arc::clone(&way)), &visitor) {
-            Ok(of_all) => return Self::Admitted(BulkheadCall::of(permit, Some(of_all))),
-            Err(to_all) => to_all,
-        };
+        let to_all = WayToAll(Arc::clone(&way));
+        if let Some(of_all) = Room::enter(&to_all, &visitor) {
+            return Self::Admitted(BulkheadCall::of(permit, Some(of_all)));
+        }
         if plan.mode() == Mode::Shadow {
             return Self::pass_in_shadow(&way);
         }
         visitor.deadline = deadline();
-        match Room::arrive(to_all, &visitor, Instant::now) {
+        match Room::arrive(&to_all, &visitor, Instant::now) {
             Arrival::Entered(of_all) => Self::Admitted(BulkheadCall::of(permit, Some(of_all))),
             Arrival::Waiting(ticket) => {
                 Self::Waits(Turn::new(plan, visitor, way, Queue::All(permit, ticket)))
@@ -65,17 +65,18 @@ impl Admission {
     }
 
     #[cold]
-    fn found_none(plan: Plan, way: Held, mut visitor: Visitor) -> Self {
+    fn found_none(plan: Plan, way: &Held, mut visitor: Visitor) -> Self {
         if plan.mode() == Mode::Shadow {
-            return Self::pass_in_shadow(&way);
+            return Self::pass_in_shadow(way);
         }
         visitor.deadline = deadline();
-        match Room::arrive(Arc::clone(&way), &visitor, Instant::now) {
+        match Room::arrive(way, &visitor, Instant::now) {
             Arrival::Entered(permit) if plan.has_total() => {
                 Self::ask_for_one_of_all(plan, permit, visitor)
             }
             Arrival::Entered(permit) => Self::Admitted(BulkheadCall::of(permit, None)),
             Arrival::Waiting(ticket) => {
+                let way = Arc::clone(way);
                 Self::Waits(Turn::new(plan, visitor, way, Queue::Own(ticket)))
             }
             Arrival::Refused(refusal) => Self::Refused(way.compartment.refuse(refusal)),

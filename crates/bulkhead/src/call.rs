@@ -6,7 +6,7 @@ use watertight_core::{Call, Outcome};
 
 use crate::counts::Count;
 use crate::plan::Plan;
-use crate::slots::{Permit, Place};
+use crate::slots::{Permit, Place, Room};
 use crate::way::{Held, WayToAll};
 
 /// A call that has passed a bulkhead. It holds its slot until it ends or is dropped.
@@ -14,7 +14,8 @@ pub struct BulkheadCall {
     /// `None` for a call that the bulkhead does not look at, and once it has ended.
     way: Option<Held>,
     slots: Slots,
-    /// When the service was called, in the time of its compartment, or [`UNTIMED`].
+    /// When the service was called, in the time of its compartment, if the call is a sample, or
+    /// [`UNTIMED`].
     began: u64,
 }
 
@@ -52,26 +53,37 @@ impl BulkheadCall {
         }
     }
 
-    /// Takes the time from now, if the plan says so.
-    #[inline]
+    /// Takes the time from now, if the plan says so and the call is to be a sample.
+    #[inline(always)]
     pub(crate) fn begin(mut self, plan: Plan) -> Self {
         if plan.is_timed()
             && let Some(way) = &self.way
         {
-            self.began = way.compartment.time(Instant::now());
+            self.began = way.begin().unwrap_or(UNTIMED);
         }
         self
     }
 
+    /// Ends a call that is a sample. What learns from it may panic: the call is whole until then.
+    #[inline(never)]
+    fn end_sample(mut self, outcome: &Outcome) {
+        if let Some(way) = &self.way {
+            way.compartment.learn(self.began, outcome);
+        }
+        if let Some(way) = self.way.take() {
+            Self::finish(&way, self.slots, Count::of(outcome));
+        }
+    }
+
     /// Counts a call and gives its slots back.
-    #[inline]
+    #[inline(always)]
     fn finish(way: &Held, slots: Slots, count: Count) {
         way.counts.add(count);
         let compartment = &way.compartment;
         let place = slots.place(way.stripe as u32);
         compartment.room.leave(place, Instant::now);
         if let Some(place) = slots.place_of_all() {
-            compartment.all.leave(place, Instant::now);
+            leave_all(&compartment.all, place);
         }
     }
 }
@@ -79,18 +91,19 @@ impl BulkheadCall {
 impl Call for BulkheadCall {
     fn head(&mut self, _: &Outcome) {}
 
-    #[inline]
+    /// Ends the call by its parts, which stay in registers. As a whole it was written to memory by the
+    /// word and would be read back by the pair, which stalls.
+    #[inline(always)]
     fn end(mut self, outcome: Outcome) {
-        if let Some(way) = &self.way
-            && self.began != UNTIMED
-        {
-            way.compartment.learn(self.began, &outcome, &way.thinning);
-        }
-        let (way, slots) = (self.way.take(), self.slots);
+        let (way, slots, began) = (self.way.take(), self.slots, self.began);
         // It holds nothing any more, and would be looked at again for that.
         mem::forget(self);
-        if let Some(way) = way {
+        let Some(way) = way else { return };
+        if began == UNTIMED {
             Self::finish(&way, slots, Count::of(&outcome));
+        } else {
+            let way = Some(way);
+            Self { way, slots, began }.end_sample(&outcome);
         }
     }
 }
@@ -102,6 +115,12 @@ impl Drop for BulkheadCall {
             cancel(&way, self.slots);
         }
     }
+}
+
+/// Gives back a slot in the room of all keys, which few bulkheads have.
+#[inline(never)]
+fn leave_all(all: &Room, place: Place) {
+    all.leave(place, Instant::now);
 }
 
 #[cold]

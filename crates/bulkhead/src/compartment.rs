@@ -8,7 +8,7 @@ use watertight_core::{BoxError, Mode, Outcome, Reason, nanos};
 use watertight_metrics::Reporter;
 
 use crate::counts::{Count, Counts};
-use crate::limit::{Gathering, Learned, Thinning};
+use crate::limit::{Gathering, Learned};
 use crate::settings::Settings;
 use crate::slots::{Refusal, Room, Woken};
 use crate::{BulkheadSnapshot, Limit, Sample};
@@ -57,9 +57,8 @@ impl Compartment {
         nanos(now.saturating_duration_since(self.epoch))
     }
 
-    /// Takes in what a call that began at this time tells about how many there is room for, if
-    /// `thinning` lets it through.
-    pub(crate) fn learn(&self, began: u64, outcome: &Outcome, thinning: &Thinning) {
+    /// Takes in what a call that began at this time tells about how many there is room for.
+    pub(crate) fn learn(&self, began: u64, outcome: &Outcome) {
         let Some(dropped) = Sample::dropped(outcome) else {
             return;
         };
@@ -67,13 +66,9 @@ impl Compartment {
             return;
         };
         let now = Instant::now();
-        let ended = self.time(now);
-        if !thinning.lets_through(ended) {
-            return;
-        }
         let sample = Sample {
             ended: now,
-            duration: Duration::from_nanos(ended.saturating_sub(began)),
+            duration: Duration::from_nanos(self.time(now).saturating_sub(began)),
             // It looks at what every thread has written.
             in_flight: self.room.in_flight(),
             dropped,

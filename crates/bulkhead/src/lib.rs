@@ -141,7 +141,8 @@
 //! is two more. An adaptive limit times the call, and what that tells is handed over under a lock
 //! that nobody waits for, which is two more for one call in about thirty. A limit that may change
 //! with each call, such as [`Limit::aimd`], is handed each, but only 16 times a millisecond on each
-//! thread: of more calls than that most lock four. A call that waits is allocated.
+//! thread: of more calls than that most lock four, and are not timed to their ends. A call that waits
+//! is allocated. Where none may wait, one that is refused locks nothing, and its error is allocated.
 //!
 //! # Defaults
 //!

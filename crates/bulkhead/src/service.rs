@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -36,17 +37,18 @@ impl<S, C, N, K, A> Bulkhead<S, C, N, K, A> {
         }
     }
 
-    /// Finds the way to the compartment of `request`.
+    /// Finds the way to the compartment of `request`. That of a stripe is held only once there is a
+    /// slot to give back.
     #[inline]
-    fn way<Req>(&self, request: &Req) -> Held
+    fn way<Req>(&self, request: &Req) -> Cow<'_, Held>
     where
         K: KeyBy<Req>,
     {
         match self.rules.key.key(request) {
-            None => Arc::clone(self.shared.stripes().mine()),
+            None => Cow::Borrowed(self.shared.stripes().mine()),
             Some(key) => {
                 let label = || self.rules.key.label(request);
-                self.shared.way_of(key, label)
+                Cow::Owned(self.shared.way_of(key, label))
             }
         }
     }
@@ -110,8 +112,8 @@ where
             let class = self.class(plan, &request);
             let way = self.way(&request);
             match admission::take(plan, &way, class) {
-                Some(place) => BulkheadCall::new(way, place),
-                None => match Admission::ask(plan, way, class) {
+                Some(place) => BulkheadCall::new(way.into_owned(), place),
+                None => match Admission::ask(plan, &way, class) {
                     Admission::Admitted(call) => call,
                     Admission::Waits(turn) => return self.wait(turn, request),
                     Admission::Refused(refusal) => return ResponseFuture::refused(refusal),

@@ -99,7 +99,7 @@ impl Turn {
         this.timer.set(None);
         this.visitor.since = Some(*this.since);
         let way = WayToAll(Arc::clone(this.way));
-        match Room::arrive(way, this.visitor, Instant::now) {
+        match Room::arrive(&way, this.visitor, Instant::now) {
             Arrival::Entered(of_all) => Step::HasBoth(permit, of_all),
             Arrival::Waiting(ticket) => Step::Moved(Queue::All(permit, ticket)),
             Arrival::Refused(refusal) => Step::Refused(refusal),

@@ -19,7 +19,7 @@ pub(crate) struct Way {
     /// Those of the compartment, one step nearer.
     pub(crate) counts: Arc<Counts>,
     pub(crate) stripe: usize,
-    pub(crate) thinning: Thinning,
+    thinning: Thinning,
     used: Used,
 }
 
@@ -32,6 +32,14 @@ impl Way {
             thinning: Thinning::default(),
             used: Used::default(),
         }
+    }
+
+    /// Returns when a call begins that is to be a sample, in the time of its compartment. Of very
+    /// many calls few are, and it is known by now which, so that no others are timed to their ends.
+    #[inline(never)]
+    pub(crate) fn begin(&self) -> Option<u64> {
+        let now = self.compartment.time(Instant::now());
+        self.thinning.lets_through(now).then_some(now)
     }
 }
 
@@ -62,6 +70,7 @@ impl Entry for Way {
 }
 
 /// A call's way to the room of all keys together.
+#[derive(Clone)]
 pub(crate) struct WayToAll(pub(crate) Held);
 
 impl Entrance for WayToAll {

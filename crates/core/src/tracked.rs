@@ -55,7 +55,7 @@ where
         if let Some(call) = this.call {
             call.polled(|| polled.is_pending());
         }
-        let result = ready!(polled);
+        let result = ready!(polled).map_err(Into::into);
         let call = this
             .call
             .take()
@@ -64,7 +64,6 @@ where
         Poll::Ready(match result {
             Ok(response) => Ok(this.finish.finish(response, this.classify, call)),
             Err(error) => {
-                let error = error.into();
                 call.end(judge(this.classify, Err(&*error)));
                 Err(error)
             }

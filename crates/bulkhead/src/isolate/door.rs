@@ -4,12 +4,11 @@ use super::shared::Shared;
 use crate::slots::{Entrance, Room};
 
 /// A call's way to the room of its layer. It keeps the threads alive on which the call runs.
-#[derive(Debug)]
-pub(super) struct Door(pub(super) Arc<Shared>);
+pub(super) type Door = Arc<Shared>;
 
 impl Entrance for Door {
     fn room(&self) -> &Room {
-        &self.0.room
+        &self.room
     }
 
     /// To run a call elsewhere costs so much that one stripe is enough.

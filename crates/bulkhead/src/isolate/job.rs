@@ -57,7 +57,7 @@ where
     /// Makes the call where those of its layer run.
     pub(super) fn send(self, permit: Permit<Door>) -> Answer<S::Response> {
         let (reply, receiver) = oneshot::channel();
-        let shared = Arc::clone(&permit.entrance().0);
+        let shared = Arc::clone(permit.entrance());
         let Self {
             service,
             request,

@@ -72,17 +72,16 @@ impl Shared {
                 visitor.class.priority = context.priority;
             }
         });
-        let door = match Room::enter(Door(Arc::clone(self)), &visitor) {
-            Ok(permit) => return Admission::Admitted(permit),
-            Err(door) => door,
-        };
+        if let Some(permit) = Room::enter(self, &visitor) {
+            return Admission::Admitted(permit);
+        }
         if mode == Mode::Shadow {
             self.counts.add(Count::FullInShadow);
             let reason = Reason::BulkheadFull;
             self.reporter.refused(reason, Mode::Shadow, Instant::now);
             return Admission::Passes;
         }
-        match Room::arrive(door, &visitor, Instant::now) {
+        match Room::arrive(self, &visitor, Instant::now) {
             Arrival::Entered(permit) => Admission::Admitted(permit),
             Arrival::Waiting(ticket) => Admission::Waits(Turn::new(Arc::clone(self), ticket)),
             Arrival::Refused(refusal) => Admission::Refused(self.refuse(refusal)),

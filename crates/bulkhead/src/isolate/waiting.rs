@@ -31,7 +31,7 @@ where
     S::Future: Send + 'static,
     Req: Send + 'static,
 {
-    let call = IsolateCall::new(Arc::clone(permit.entrance().0.counts()));
+    let call = IsolateCall::new(Arc::clone(permit.entrance().counts()));
     Tracked::new(call, classify, finish, || Run::There(work.send(permit)))
 }
 

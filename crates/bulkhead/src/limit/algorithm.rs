@@ -6,8 +6,8 @@ use crate::Sample;
 /// and is never asked by two threads at once.
 ///
 /// No call waits for it: a sample that comes while another is being taken in may be left out. Nor
-/// is it handed all of very many: where calls end on a thread more than 16 times a millisecond, one
-/// in so many is a sample, whatever it says.
+/// is it handed all of very many: where calls begin on a thread more than 16 times a millisecond, one
+/// in so many is meant to be a sample, however it ends.
 ///
 /// It is called under a lock for which `resize` and `reconfigure` of the bulkhead's handle wait: it
 /// must not call those, which would wait for it for ever. What a limit depends on from outside is

@@ -4,8 +4,8 @@ use tokio::time::Instant;
 
 use crate::slots::Room;
 
-/// A call's way to its room.
-pub(crate) trait Entrance {
+/// A call's way to its room. It is cloned for a call that gets in or waits.
+pub(crate) trait Entrance: Clone {
     fn room(&self) -> &Room;
 
     /// The number of the stripe on which the call counts, below that of the room's settings.

@@ -23,6 +23,7 @@ const ORDERS: [Order; 4] = [Order::Fifo, Order::Lifo, Order::Priority, Order::Co
 /// The largest limit that there ever is.
 const MOST: usize = 40;
 
+#[derive(Clone)]
 struct Door {
     room: Arc<Room>,
     stripe: usize,
@@ -97,9 +98,9 @@ impl Walker {
             stripe: self.stripe,
             inside: Arc::clone(&self.inside),
         };
-        let arrival = match Room::enter(door, &visitor) {
-            Ok(permit) => Arrival::Entered(permit),
-            Err(door) => Room::arrive(door, &visitor, Instant::now),
+        let arrival = match Room::enter(&door, &visitor) {
+            Some(permit) => Arrival::Entered(permit),
+            None => Room::arrive(&door, &visitor, Instant::now),
         };
         match arrival {
             Arrival::Entered(permit) => self.guests.push(Guest::new(permit)),

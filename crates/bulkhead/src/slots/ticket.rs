@@ -25,28 +25,24 @@ pub(crate) struct Ticket<E: Entrance> {
 }
 
 impl Room {
-    /// Takes a slot that is free, if the visitor may have it and nobody waits. Otherwise gives the
-    /// entrance back.
-    #[inline]
-    pub(crate) fn enter<E: Entrance>(entrance: E, visitor: &Visitor) -> Result<Permit<E>, E> {
+    /// Takes a slot that is free, if the visitor may have it and nobody waits.
+    pub(crate) fn enter<E: Entrance>(entrance: &E, visitor: &Visitor) -> Option<Permit<E>> {
         let stripe = entrance.stripe() as u32;
-        match entrance.room().take(stripe, visitor.class) {
-            Some(place) => Ok(Permit::new(entrance, place)),
-            None => Err(entrance),
-        }
+        let place = entrance.room().take(stripe, visitor.class)?;
+        Some(Permit::new(entrance.clone(), place))
     }
 
     /// Takes a slot, or a place in the queue, for a visitor who could not [enter](Self::enter).
     pub(crate) fn arrive<E: Entrance>(
-        entrance: E,
+        entrance: &E,
         visitor: &Visitor,
         now: impl FnOnce() -> Instant,
     ) -> Arrival<E> {
         let stripe = entrance.stripe() as u32;
         match entrance.room().take_or_wait(stripe, visitor, now) {
-            Standing::Entered(place) => Arrival::Entered(Permit::new(entrance, place)),
+            Standing::Entered(place) => Arrival::Entered(Permit::new(entrance.clone(), place)),
             Standing::Waiting { at, until } => Arrival::Waiting(Ticket {
-                entrance: Some(entrance),
+                entrance: Some(entrance.clone()),
                 at,
                 until,
             }),

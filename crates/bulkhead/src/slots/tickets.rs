@@ -30,11 +30,11 @@ fn door(settings: RoomSettings) -> Door {
 }
 
 fn enters(door: &Door) -> Permit<Door> {
-    Room::enter(door.clone(), &Visitor::default()).expect("there is a slot")
+    Room::enter(door, &Visitor::default()).expect("there is a slot")
 }
 
 fn waits(door: &Door) -> Ticket<Door> {
-    let door = Room::enter(door.clone(), &Visitor::default()).expect_err("there is none");
+    assert!(Room::enter(door, &Visitor::default()).is_none());
     match Room::arrive(door, &Visitor::default(), Instant::now) {
         Arrival::Waiting(ticket) => ticket,
         other => panic!("{other:?} instead of waiting"),

@@ -220,6 +220,43 @@ async fn of_very_many_calls_only_some_are_samples() {
     assert_eq!((before, counts.samples() - before), (1_600, 16));
 }
 
+#[tokio::test(start_paused = true)]
+async fn which_calls_are_samples_is_known_as_they_begin() {
+    let counts = Counts::default();
+    let mut stage = stage(Limit::custom(counting(&counts, 9)), |it| it);
+    for _ in 0..1_600 {
+        // So many at once would use up the task's budget of tokio.
+        yield_now().await;
+        stage.start("pay").succeeds();
+    }
+    advance(MS).await;
+    let [sample, other] = ["sample", "other"].map(|name| stage.start(name));
+
+    advance(100 * MS).await;
+    other.succeeds();
+    assert_eq!(counts.samples(), 1_600);
+    sample.succeeds();
+
+    assert_eq!(counts.last().duration, 100 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sample_gives_back_the_slot_of_its_partition() {
+    let limit = Limit::custom(counting(&Counts::default(), 9));
+    let mut stage = stage(limit, |it| {
+        let queue = it.max_queue(1).max_wait(SECOND);
+        let shares = queue.partition("web", 0.5);
+        shares.partition_by(|_: &&'static str| Some("web"))
+    });
+
+    let call = stage.start("pay");
+    assert_eq!(stage.bulkhead.snapshot().partitions[0].in_flight, 1);
+    call.succeeds();
+
+    let after = stage.bulkhead.snapshot();
+    assert_eq!((after.in_flight, after.partitions[0].in_flight), (0, 0));
+}
+
 /// Changes its limit at each fourth sample at most.
 struct Steady(Counting);
 
