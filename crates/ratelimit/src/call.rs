@@ -69,10 +69,10 @@ impl<P: Penalty> Call for RateLimitCall<P> {
         let Some((way, ask)) = self.watched.take() else {
             return;
         };
-        let cost = self.penalty.penalty(&outcome);
-        drop(self);
         let core = &way.0.0;
         core.counts.add(Count::of(&outcome));
+        let cost = self.penalty.penalty(&outcome);
+        drop(self);
         if cost > 0 {
             core.charge(Ask { cost, ..ask });
         }

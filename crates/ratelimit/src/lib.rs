@@ -177,8 +177,8 @@
 //!
 //! # Sharing
 //!
-//! Without a store the quotas belong to the layer: all services that one layer or its clones make, and all clones of
-//! those services, take from the same.
+//! Without a store the quotas belong to the layer: all services that one layer or its clones make,
+//! and all clones of those services, take from the same.
 //!
 //! # Cost
 //!
@@ -207,15 +207,16 @@
 //!
 //! # Telemetry
 //!
-//! Metrics, with `layer` = `token_bucket`, `sliding_window` or `leaky_bucket`: `watertight_calls_total`, `watertight_rejections_total`,
-//! `watertight_in_flight`, and `watertight_utilization`, the share of the limit that has been taken;
-//! with keys that of the total, if there is one, and `watertight_keys` and
-//! `watertight_keys_evicted_total`; of a leaky bucket `watertight_queue_depth`. More is in [`RateLimitSnapshot`]. Refused calls are one event a
-//! second for each reason.
+//! Metrics, with `layer` = `token_bucket`, `sliding_window` or `leaky_bucket`:
+//! `watertight_calls_total`, `watertight_rejections_total`, `watertight_in_flight`, and
+//! `watertight_utilization`, the share of the limit that has been taken; with keys that of the total,
+//! if there is one, and `watertight_keys` and `watertight_keys_evicted_total`; of a leaky bucket
+//! `watertight_queue_depth`. More is in [`RateLimitSnapshot`]. Refused calls are one event a second
+//! for each reason.
 //!
 //! In [`Mode::Shadow`](watertight_core::Mode::Shadow) all is taken as if it were enforced. A call
-//! that would be refused or have to wait passes at once, is counted as refused in shadow, and has no penalty. Answers say
-//! nothing of the limit.
+//! that would be refused or have to wait passes at once, is counted as refused in shadow, and has no
+//! penalty. Answers say nothing of the limit.
 
 mod algorithm;
 mod builder;

@@ -37,6 +37,19 @@ impl Spans {
 }
 
 impl<T: Taken> Entry<T> {
+    /// Makes the windows of the calls without a key. There is one of these, so it takes all its room
+    /// at once.
+    pub(super) fn alone(spans: &Spans) -> Self {
+        let mut windows = KeyWindows::new(spans);
+        windows.is_alone = true;
+        windows.reserve();
+        Self {
+            windows: Mutex::new(windows),
+            when_full: WhenFull::Evict,
+            used: Used::default(),
+        }
+    }
+
     pub(super) fn new(spans: &Spans, when_full: WhenFull) -> Self {
         Self {
             windows: Mutex::new(KeyWindows::new(spans)),
@@ -79,6 +92,8 @@ pub(super) struct KeyWindows<T> {
     taken: Box<[T]>,
     /// The latest time that was seen, in nanoseconds since the epoch: here none comes before it.
     latest: u64,
+    /// They are of the calls without a key.
+    is_alone: bool,
 }
 
 impl<T: Taken> KeyWindows<T> {
@@ -87,6 +102,13 @@ impl<T: Taken> KeyWindows<T> {
             spans: spans.clone(),
             taken: spans.all.iter().map(T::new).collect(),
             latest: 0,
+            is_alone: false,
+        }
+    }
+
+    fn reserve(&mut self) {
+        for (span, taken) in self.spans.all.iter().zip(&mut self.taken) {
+            taken.reserve(span);
         }
     }
 
@@ -121,6 +143,9 @@ impl<T: Taken> KeyWindows<T> {
         };
         self.taken = spans.all.iter().enumerate().map(carry).collect();
         self.spans = spans.clone();
+        if self.is_alone {
+            self.reserve();
+        }
     }
 
     /// Returns how long it takes until there is nothing in any window, in nanoseconds.

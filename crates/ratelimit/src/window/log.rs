@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 
+use super::SlidingWindow;
 use super::span::Span;
 use super::taken::Taken;
 
@@ -7,7 +8,7 @@ use super::taken::Taken;
 ///
 /// It has as many records as there are tokens in the window, at most. It has room for those of a
 /// limit of [`AT_ONCE`] from the start, so that no call that passes makes it larger; that of a higher
-/// limit doubles as it is used.
+/// limit doubles as it is used, unless room for all of it is [reserved](Taken::reserve).
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     /// The oldest first.
@@ -33,6 +34,12 @@ impl Taken for Log {
             records: VecDeque::with_capacity(first as usize),
             used: 0,
         }
+    }
+
+    fn reserve(&mut self, span: &Span) {
+        let most = span.limit().min(SlidingWindow::MAX_LOGGED) as usize;
+        let missing = most.saturating_sub(self.records.len());
+        self.records.reserve_exact(missing);
     }
 
     fn advance(&mut self, now: u64, span: &Span) {

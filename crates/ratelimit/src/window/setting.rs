@@ -46,7 +46,8 @@ pub enum SlidingWindow {
     ///
     /// It costs 16 bytes for each token of the limit, 16 KB of a limit of 1,000. That is taken with
     /// the first call of a key, and kept as long as the key is. Where the limit is higher than that,
-    /// or penalties have taken more, the log doubles as it is used.
+    /// or penalties have taken more, the log of a key doubles as it is used. Without keys there is
+    /// one log, made with the layer.
     Exact,
 }
 

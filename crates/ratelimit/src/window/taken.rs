@@ -10,6 +10,11 @@ pub(crate) trait Taken: Clone + fmt::Debug + Send + 'static {
     /// Makes a window in which nothing was taken.
     fn new(span: &Span) -> Self;
 
+    /// Takes room for all that may be in the window, so that no call that passes does.
+    fn reserve(&mut self, span: &Span) {
+        let _ = span;
+    }
+
     /// Forgets what has left the window by `now`. A time before an earlier one changes nothing.
     fn advance(&mut self, now: u64, span: &Span);
 

@@ -8,7 +8,7 @@ use tower::{BoxError, Layer, Service, service_fn};
 use watertight_metrics::Registry;
 use watertight_ratelimit::Quota;
 
-use crate::stage::{bucket, counted};
+use crate::stage::{Echo, bucket, counted};
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_call_has_been_made_and_is_cancelled() {
@@ -51,6 +51,19 @@ async fn a_panic_is_a_failure_and_goes_on() {
     assert_eq!(said.downcast_ref(), Some(&"in the service"));
     assert_eq!(counted(&registry).calls.failure, 1);
     assert_eq!(layer.handle().snapshot().status.remaining, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_penalty_panics_is_counted_once() {
+    let registry = Registry::new();
+    let layer = bucket(Quota::per_second(10)).penalty(|_| panic!("in the penalty"));
+    let mut api = layer.registry(&registry).build().layer(Echo);
+
+    let panicked = catch_unwind(AssertUnwindSafe(|| spawn(api.call(())).poll()));
+
+    assert!(panicked.is_err());
+    let calls = counted(&registry).calls;
+    assert_eq!((calls.success, calls.failure, calls.cancelled), (1, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]

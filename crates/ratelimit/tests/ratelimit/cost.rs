@@ -13,7 +13,8 @@ use watertight_core::Key;
 use watertight_http::HttpExt;
 use watertight_metrics::Registry;
 use watertight_ratelimit::{
-    Quota, RateLimitBuilder, SlidingWindow, SlidingWindowLayer, TokenBucket, TokenBucketConfig,
+    Quota, RateLimitBuilder, SlidingWindow, SlidingWindowConfig, SlidingWindowLayer, TokenBucket,
+    TokenBucketConfig,
 };
 
 use crate::stage::{Echo, MS, bucket};
@@ -127,6 +128,27 @@ async fn a_window_allocates_nothing_once_its_key_has_come() {
             let info = measure(|| assert!(passes(&mut api, 7)));
             assert_eq!(info.count_total, 0, "call {number} of {window:?}");
         }
+    }
+}
+
+/// There is one log of all calls, which is made whole.
+#[tokio::test(start_paused = true)]
+async fn a_long_log_of_all_calls_never_grows() {
+    let layer = SlidingWindowLayer::builder("api", Quota::per_day(2_000)).exact();
+    let layer = layer.registry(&Registry::new()).build();
+    let mut api = layer.layer(Echo);
+    let mut config = SlidingWindowConfig::new(Quota::per_day(5_000));
+    config.algorithm = SlidingWindow::Exact;
+
+    for number in 0..5_000 {
+        if number == 2_000 {
+            layer.handle().reconfigure(config.clone()).unwrap();
+            assert!(passes(&mut api, number));
+            continue;
+        }
+        advance(MS).await;
+        let info = measure(|| assert!(passes(&mut api, number)));
+        assert_eq!(info.count_total, 0, "call {number}");
     }
 }
 
