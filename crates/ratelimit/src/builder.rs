@@ -153,6 +153,9 @@ impl<A: Algorithm, R> RateLimitBuilder<A, R> {
         self.config.validate()?;
         let registry = self.registry.unwrap_or_else(|| Registry::global().clone());
         let config = self.config.into_any();
+        if self.keyed {
+            config.validate_keys()?;
+        }
         let shared = Shared::new(A::KIND, self.name, config, None, self.keyed, &registry);
         Ok(RateLimitLayer::with(shared, self.rules, self.place))
     }

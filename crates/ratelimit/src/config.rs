@@ -104,9 +104,10 @@ impl<A: Algorithm> RateLimitConfig<A> {
     ///
     /// # Errors
     ///
-    /// The first field that is out of its range, with its value and what is allowed.
+    /// The first field that is out of its range, with its value and what is allowed. Where there are
+    /// keys, a layer allows no more of them than [`SlidingWindow::MAX_LOGGED_FOR_KEYS`] says.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        for quotas in [&self.quotas].into_iter().chain(self.plans.values()) {
+        for quotas in self.all_quotas() {
             quotas.validate()?;
             self.algorithm.validate(quotas)?;
         }
@@ -145,10 +146,26 @@ impl<A: Algorithm> RateLimitConfig<A> {
     }
 }
 
+impl<A> RateLimitConfig<A> {
+    /// Returns the quotas of the calls without a plan, and those of each plan.
+    fn all_quotas(&self) -> impl Iterator<Item = &Quotas> {
+        [&self.quotas].into_iter().chain(self.plans.values())
+    }
+}
+
 /// The settings of a layer, whichever it is.
 pub(crate) type AnyConfig = RateLimitConfig<AnyAlgorithm>;
 
 impl AnyConfig {
+    /// Checks whether there can be so many keys, where there are any, of a valid config.
+    pub(crate) fn validate_keys(&self) -> Result<(), ConfigError> {
+        let AnyAlgorithm::SlidingWindow(window) = self.algorithm else {
+            return Ok(());
+        };
+        self.all_quotas()
+            .try_for_each(|quotas| window.validate_keys(self.max_keys, quotas))
+    }
+
     /// The fields as a snapshot shows them.
     pub(crate) fn describe(&self) -> BTreeMap<&'static str, String> {
         let total = self.total.as_ref();

@@ -127,6 +127,9 @@ impl<A: Algorithm, L> RateLimitHandle<A, L> {
     pub fn reconfigure(&self, config: RateLimitConfig<A>) -> Result<(), ConfigError> {
         config.validate()?;
         let config = config.into_any();
+        if self.shared.keyed {
+            config.validate_keys()?;
+        }
         if let Some(keeper) = &self.shared.core.keeper {
             keeper.check(&config)?;
         }

@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
     pub(crate) stripes: Stripes<Way>,
     /// Whether its calls have keys that are counted here.
-    keyed: bool,
+    pub(crate) keyed: bool,
     /// The settings in force. It guards the changes of the limits: one at a time.
     config: Mutex<AnyConfig>,
 }

@@ -37,30 +37,18 @@ impl Spans {
 }
 
 impl<T: Taken> Entry<T> {
-    /// Makes the windows of the calls without a key. There is one of these, so it takes all its room
-    /// at once.
-    pub(super) fn alone(spans: &Spans) -> Self {
-        let mut windows = KeyWindows::new(spans);
-        windows.is_alone = true;
-        windows.reserve();
-        Self {
-            windows: Mutex::new(windows),
-            when_full: WhenFull::Evict,
-            used: Used::default(),
-        }
-    }
-
     pub(super) fn new(spans: &Spans, when_full: WhenFull) -> Self {
-        Self {
-            windows: Mutex::new(KeyWindows::new(spans)),
-            when_full,
-            used: Used::default(),
-        }
+        Self::of(KeyWindows::new(spans), when_full)
     }
 
     pub(super) fn copy(&self, when_full: WhenFull) -> Self {
+        Self::of(self.lock().clone(), when_full)
+    }
+
+    fn of(mut windows: KeyWindows<T>, when_full: WhenFull) -> Self {
+        windows.make_room();
         Self {
-            windows: Mutex::new(self.lock().clone()),
+            windows: Mutex::new(windows),
             when_full,
             used: Used::default(),
         }
@@ -92,8 +80,6 @@ pub(super) struct KeyWindows<T> {
     taken: Box<[T]>,
     /// The latest time that was seen, in nanoseconds since the epoch: here none comes before it.
     latest: u64,
-    /// They are of the calls without a key.
-    is_alone: bool,
 }
 
 impl<T: Taken> KeyWindows<T> {
@@ -102,13 +88,12 @@ impl<T: Taken> KeyWindows<T> {
             spans: spans.clone(),
             taken: spans.all.iter().map(T::new).collect(),
             latest: 0,
-            is_alone: false,
         }
     }
 
-    fn reserve(&mut self) {
+    fn make_room(&mut self) {
         for (span, taken) in self.spans.all.iter().zip(&mut self.taken) {
-            taken.reserve(span);
+            taken.make_room(span);
         }
     }
 
@@ -143,9 +128,7 @@ impl<T: Taken> KeyWindows<T> {
         };
         self.taken = spans.all.iter().enumerate().map(carry).collect();
         self.spans = spans.clone();
-        if self.is_alone {
-            self.reserve();
-        }
+        self.make_room();
     }
 
     /// Returns how long it takes until there is nothing in any window, in nanoseconds.

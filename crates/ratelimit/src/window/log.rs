@@ -6,10 +6,10 @@ use super::taken::Taken;
 
 /// A log of all takes of a period, each with its time: exact.
 ///
-/// It has as many records as there are tokens in the window, at most. It has room for those of a
-/// limit of [`AT_ONCE`] from the start, so that no call that passes makes it larger; that of a higher
-/// limit doubles as it is used, unless room for all of it is [reserved](Taken::reserve).
-#[derive(Clone, Debug)]
+/// It has as many records as there are tokens in the window, at most. Once room is
+/// [made](Taken::make_room) for those of the limit, no call that passes makes it larger; penalties
+/// beyond the limit do.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Log {
     /// The oldest first.
     records: VecDeque<Record>,
@@ -23,20 +23,12 @@ struct Record {
     cost: u64,
 }
 
-/// How many records a log has room for from the start: 16 KB. Each key has a log, and most never
-/// come near a high limit.
-const AT_ONCE: u64 = 1_000;
-
 impl Taken for Log {
-    fn new(span: &Span) -> Self {
-        let first = span.limit().min(AT_ONCE);
-        Self {
-            records: VecDeque::with_capacity(first as usize),
-            used: 0,
-        }
+    fn new(_: &Span) -> Self {
+        Self::default()
     }
 
-    fn reserve(&mut self, span: &Span) {
+    fn make_room(&mut self, span: &Span) {
         let most = span.limit().min(SlidingWindow::MAX_LOGGED) as usize;
         let missing = most.saturating_sub(self.records.len());
         self.records.reserve_exact(missing);

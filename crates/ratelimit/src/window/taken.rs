@@ -10,8 +10,9 @@ pub(crate) trait Taken: Clone + fmt::Debug + Send + 'static {
     /// Makes a window in which nothing was taken.
     fn new(span: &Span) -> Self;
 
-    /// Takes room for all that may be in the window, so that no call that passes does.
-    fn reserve(&mut self, span: &Span) {
+    /// Takes the room of all that may be in the window, so that no call that passes does. Without it,
+    /// room is taken as it is needed.
+    fn make_room(&mut self, span: &Span) {
         let _ = span;
     }
 

@@ -44,7 +44,7 @@ impl<T: Taken> Windows<T> {
     pub(crate) fn new(quotas: &Quotas, buckets: u32, room: Room, epoch: Instant) -> Self {
         let spans = Spans::new(quotas, buckets, epoch, 0);
         Self {
-            alone: Arc::new(Padded(Entry::alone(&spans))),
+            alone: Arc::new(Padded(Entry::new(&spans, WhenFull::Evict))),
             places: Arc::new(Places::new(room, &spans)),
             spans,
             epoch,

@@ -13,8 +13,8 @@ use watertight_core::Key;
 use watertight_http::HttpExt;
 use watertight_metrics::Registry;
 use watertight_ratelimit::{
-    Quota, RateLimitBuilder, SlidingWindow, SlidingWindowConfig, SlidingWindowLayer, TokenBucket,
-    TokenBucketConfig,
+    Quota, RateLimitBuilder, RateLimitLayer, SlidingWindow, SlidingWindowConfig,
+    SlidingWindowLayer, TokenBucket, TokenBucketConfig,
 };
 
 use crate::stage::{Echo, MS, bucket};
@@ -131,41 +131,42 @@ async fn a_window_allocates_nothing_once_its_key_has_come() {
     }
 }
 
-/// There is one log of all calls, which is made whole.
-#[tokio::test(start_paused = true)]
-async fn a_long_log_of_all_calls_never_grows() {
-    let layer = SlidingWindowLayer::builder("api", Quota::per_day(2_000)).exact();
-    let layer = layer.registry(&Registry::new()).build();
+/// A log is whole from the first call, and again with the first that goes by another limit.
+async fn log_never_grows<R>(builder: RateLimitBuilder<SlidingWindow, R>)
+where
+    R: Clone,
+    RateLimitLayer<SlidingWindow, R>: Layer<Echo, Service: Service<u64, Error = BoxError>>,
+{
+    let layer = builder.exact().registry(&Registry::new()).build();
     let mut api = layer.layer(Echo);
-    let mut config = SlidingWindowConfig::new(Quota::per_day(5_000));
-    config.algorithm = SlidingWindow::Exact;
+    let config = |limit, max_keys| SlidingWindowConfig {
+        algorithm: SlidingWindow::Exact,
+        max_keys,
+        ..SlidingWindowConfig::new(Quota::per_day(limit))
+    };
 
-    for number in 0..5_000 {
-        if number == 2_000 {
-            layer.handle().reconfigure(config.clone()).unwrap();
-            assert!(passes(&mut api, number));
-            continue;
+    for number in 0..7_000 {
+        let other = match number {
+            0 => Some(config(2_000, SlidingWindowConfig::MAX_KEYS)),
+            2_000 => Some(config(4_000, SlidingWindowConfig::MAX_KEYS)),
+            4_000 => Some(config(7_000, 10)),
+            _ => None,
+        };
+        let goes_on = other.is_none();
+        if let Some(config) = other {
+            layer.handle().reconfigure(config).unwrap();
         }
         advance(MS).await;
         let info = measure(|| assert!(passes(&mut api, number)));
-        assert_eq!(info.count_total, 0, "call {number}");
+        assert!(!goes_on || info.count_total == 0, "call {number}");
     }
 }
 
-/// Each key has a log, and who comes once takes no more of it than that.
-#[test]
-fn a_key_that_is_new_gets_no_more_than_the_beginning_of_a_long_log() {
-    let layer = SlidingWindowLayer::builder("api", Quota::per_day(SlidingWindow::MAX_LOGGED))
-        .exact()
-        .key(|tenant: &u64| Key::of(*tenant))
-        .registry(&Registry::new())
-        .build();
-    let mut api = layer.layer(Echo);
-    assert!(passes(&mut api, 7));
-
-    let info = measure(|| assert!(passes(&mut api, 8)));
-
-    assert!(info.bytes_total < 20_000, "{info:?}");
+#[tokio::test(start_paused = true)]
+async fn a_long_log_never_grows() {
+    let builder = || SlidingWindowLayer::builder("api", Quota::per_day(10));
+    log_never_grows(builder()).await;
+    log_never_grows(builder().key(|_: &u64| Key::of(7_u64))).await;
 }
 
 #[test]

@@ -5,8 +5,8 @@ use tower::Layer;
 use watertight_core::Key;
 use watertight_metrics::Registry;
 use watertight_ratelimit::{
-    Quota, SlidingWindowConfig, SlidingWindowHandle, SlidingWindowLayer, TokenBucketConfig,
-    TokenBucketHandle, WhenFull,
+    Quota, SlidingWindow, SlidingWindowConfig, SlidingWindowHandle, SlidingWindowLayer,
+    TokenBucketConfig, TokenBucketHandle, WhenFull,
 };
 
 use crate::stage::{Echo, SECOND, answered, bucket, counted};
@@ -183,6 +183,46 @@ async fn keys_that_had_to_go_stay_counted_when_quotas_change() {
     handle.reconfigure(config).unwrap();
     assert_eq!(handle.snapshot().keys_evicted, Some(before));
     assert!(evict() > before + 900);
+}
+
+/// Room for a log of each key is taken by whoever brings the keys.
+#[test]
+fn exact_windows_of_more_keys_than_there_is_memory_for_are_refused() {
+    let builder = |limit| {
+        let builder = SlidingWindowLayer::builder("api", Quota::per_day(limit)).exact();
+        builder.registry(&Registry::new())
+    };
+    let by_tenant = |tenant: &u64| Key::of(*tenant);
+    let said =
+        "`max_keys` is 65536, but must be in 1..=26843 for exact windows of 10000 tokens a key";
+
+    let plan = (Quota::per_day(9_000).and(Quota::per_hour(1_000)), "pro");
+    let keyed = builder(4_096).key(by_tenant);
+    let refused = keyed.clone().plan(plan.1, plan.0).try_build().unwrap_err();
+    assert_eq!(refused.to_string(), said);
+    let handle = keyed.build().handle();
+    let config = SlidingWindowConfig {
+        algorithm: SlidingWindow::Exact,
+        ..SlidingWindowConfig::new(Quota::per_day(10_000))
+    };
+    let refused = handle.reconfigure(config.clone()).unwrap_err();
+    assert_eq!(refused.to_string(), said);
+
+    let fewer = SlidingWindowConfig {
+        max_keys: 26_843,
+        ..config.clone()
+    };
+    assert_eq!(handle.reconfigure(fewer), Ok(()));
+    // There is one log, or there is none.
+    assert_eq!(
+        builder(9_000).build().handle().reconfigure(config.clone()),
+        Ok(())
+    );
+    let counted = SlidingWindowConfig {
+        algorithm: SlidingWindow::Buckets(100),
+        ..config
+    };
+    assert_eq!(handle.reconfigure(counted), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
