@@ -125,8 +125,8 @@ const CLONED: Limits = Limits { locked: 6, ..FIXED };
 const MANY_KEYS: Limits = Limits { locked: 6, ..FIXED };
 
 /// How long a call takes is what there is to learn. At most 16 times a millisecond a call is timed
-/// to its end, and that is handed over under a lock: not one call in a hundred, but more while all is
-/// slowed down to be counted. The adaptive limit gathers about thirty for each time.
+/// to its end, and one in 17 of those hands over what was gathered under a lock: not one call in a
+/// thousand, but more while all is slowed down to be counted.
 const LEARNT: Limits = Limits {
     allocations: 0,
     locked: 5,

@@ -84,7 +84,7 @@ impl Compartment {
         // Neither who holds the lock nor who has panicked in it is worth waiting for.
         let mut limit = self.limit.try_lock().ok()?;
         let slots = limit.learn(gathering.take().chain(iter::once(last)));
-        gathering.let_wait(limit.steady_for());
+        gathering.let_wait(limit.may_wait());
         // It may be another without a sample's doing.
         let changed = slots.filter(|slots| *slots.min(&Room::MOST) != self.room.limit());
         Some(self.room.resize(changed?, || last.ended))
@@ -144,7 +144,7 @@ impl Compartment {
             let gathering = self.gathering.get_or_init(new);
             // They are of the limit before.
             gathering.take().for_each(drop);
-            gathering.let_wait(limit.steady_for());
+            gathering.let_wait(limit.may_wait());
         }
     }
 

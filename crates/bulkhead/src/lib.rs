@@ -138,11 +138,11 @@
 //! A call that finds a slot allocates nothing, takes no lock and reads no clock: it locks four
 //! instructions, to hold on to its bulkhead and to its slot. So it is with keys, of which a thread
 //! remembers those that it had of late; others it finds under the lock of a part of their map, which
-//! is two more. An adaptive limit times the call, and what that tells is handed over under a lock
-//! that nobody waits for, which is two more for one call in about thirty. A limit that may change
-//! with each call, such as [`Limit::aimd`], is handed each, but only 16 times a millisecond on each
-//! thread: of more calls than that most lock four, and are not timed to their ends. A call that waits
-//! is allocated. Where none may wait, one that is refused locks nothing, and its error is allocated.
+//! is two more. A limit that learns times the call, and what that tells is handed over under a lock
+//! that nobody waits for, which is two more for one call in 17, or in about thirty where the limit is
+//! [adaptive](Limit::adaptive). Of more than 16 calls a millisecond on a thread most are not timed to
+//! their ends, and are no part of that. A call that waits is allocated. Where none may wait, one that
+//! is refused locks nothing, and its error is allocated.
 //!
 //! # Defaults
 //!

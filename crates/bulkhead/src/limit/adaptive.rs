@@ -271,7 +271,7 @@ impl LimitAlgorithm for AdaptiveLimit {
     }
 
     /// The limit changes with the end of a probe, or of a round.
-    fn steady_for(&self) -> usize {
+    fn may_wait(&self) -> usize {
         let missing = match self.probe.is_running() {
             true => self.probe.missing(),
             false => (round_of(self.limit) - self.round.calls).ceil() as usize,
@@ -333,7 +333,7 @@ mod tests {
         ) {
             let mut limit = AdaptiveLimit::new(Adaptive::default());
             let mut now = Instant::now();
-            let mut steady = limit.steady_for();
+            let mut steady = limit.may_wait();
             for (millis, in_flight, dropped) in calls {
                 now += MS;
                 let before = limit.limit();
@@ -346,7 +346,7 @@ mod tests {
                     prop_assert_eq!(limit.limit(), before);
                     steady -= 1;
                 } else {
-                    steady = limit.steady_for();
+                    steady = limit.may_wait();
                 }
             }
         }

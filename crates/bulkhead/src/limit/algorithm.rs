@@ -45,11 +45,15 @@ pub trait LimitAlgorithm: Send {
     /// Takes in a call that has ended.
     fn sample(&mut self, sample: &Sample);
 
-    /// Returns after how many more samples the limit is sure to be still the same, whatever they
-    /// say. As many are gathered, 32 at most, and handed over with the next, one after the other:
-    /// that takes a lock, which costs each call less the more of them there are. By default it is
-    /// 0, and each sample is handed over as its call ends.
-    fn steady_for(&self) -> usize {
-        0
+    /// Returns how many more samples may wait. As many are gathered, 32 at most, and handed over
+    /// with the next, one after the other: that takes a lock, which costs each call less the more of
+    /// them there are.
+    ///
+    /// By default it is 16. Where 20 calls are in flight that is less than a round trip, and
+    /// [`Limit`](crate::Limit) says what it does to the algorithms here: next to nothing. One whose
+    /// limit is sure to stay the same for longer, whatever samples say, may let more wait; one that has
+    /// to see each call as it ends returns 0.
+    fn may_wait(&self) -> usize {
+        16
     }
 }

@@ -41,10 +41,10 @@ impl Learned {
         self.algorithm.is_some()
     }
 
-    /// Returns after how many more samples the limit is still the same.
-    pub(crate) fn steady_for(&self) -> usize {
+    /// Returns how many more samples may wait.
+    pub(crate) fn may_wait(&self) -> usize {
         let algorithm = self.algorithm.as_ref();
-        algorithm.map_or(usize::MAX, |algorithm| algorithm.steady_for())
+        algorithm.map_or(usize::MAX, |algorithm| algorithm.may_wait())
     }
 
     /// Takes samples in, and returns what the limit is then, unless it is fixed.

@@ -64,6 +64,11 @@ impl LimitAlgorithm for Counting {
         self.counts.samples.lock().unwrap().push(*sample);
         self.limit += 1;
     }
+
+    /// Each sample is to be seen as its call ends.
+    fn may_wait(&self) -> usize {
+        0
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,6 +98,11 @@ impl LimitAlgorithm for Told {
     }
 
     fn sample(&mut self, _: &Sample) {}
+
+    /// Each sample is to be seen as its call ends.
+    fn may_wait(&self) -> usize {
+        0
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,7 +279,7 @@ impl LimitAlgorithm for Steady {
         self.0.sample(sample);
     }
 
-    fn steady_for(&self) -> usize {
+    fn may_wait(&self) -> usize {
         3 - self.0.limit % 4
     }
 }
@@ -332,6 +342,11 @@ impl LimitAlgorithm for Broken {
 
     fn sample(&mut self, _: &Sample) {
         resume_unwind(Box::new("broken"));
+    }
+
+    /// Each sample is to be seen as its call ends.
+    fn may_wait(&self) -> usize {
+        0
     }
 }
 

@@ -193,6 +193,11 @@ async fn a_panic_of_the_classifier_or_the_limit_gives_the_slot_back() {
         fn sample(&mut self, _: &Sample) {
             panic!("cannot count")
         }
+
+        /// Each sample is to be seen as its call ends.
+        fn may_wait(&self) -> usize {
+            0
+        }
     }
 
     let registry = Registry::new();

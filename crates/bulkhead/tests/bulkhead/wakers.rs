@@ -60,6 +60,11 @@ impl LimitAlgorithm for Growing {
     fn sample(&mut self, _: &Sample) {
         self.0 += 1;
     }
+
+    /// Each sample is to be seen as its call ends.
+    fn may_wait(&self) -> usize {
+        0
+    }
 }
 
 type Running = Pin<Box<dyn Future<Output = Result<(), BoxError>>>>;

@@ -6,6 +6,7 @@ use rand::{RngExt as _, SeedableRng};
 use rand_distr::{Distribution, Exp1, LogNormal};
 use tokio::time::Instant;
 
+use super::gathered::Gathered;
 use crate::{Limit, LimitAlgorithm, Sample};
 
 /// How long the service works on a call, in seconds.
@@ -291,26 +292,25 @@ fn quantile(values: &mut [f64], p: f64) -> f64 {
     }
 }
 
-/// Runs the phases with seeds 0 to 19, and returns the means.
-pub(super) fn means(limit: &Limit, phases: &[Phase]) -> Vec<Report> {
-    const SEEDS: u64 = 20;
-    let mut means = vec![Report::default(); phases.len()];
-    for seed in 0..SEEDS {
-        let mut limit = limit.algorithm(seed);
-        for (mean, report) in means.iter_mut().zip(simulate(&mut *limit, phases, seed)) {
-            let share = 1.0 / SEEDS as f64;
-            mean.goodput += report.goodput * share;
-            mean.refused += report.refused * share;
-            mean.p50 += report.p50 * share;
-            mean.p99 += report.p99 * share;
-            mean.wait_p99 += report.wait_p99 * share;
-            mean.mean_limit += report.mean_limit * share;
-            mean.limit = mean.limit.max(report.limit);
-        }
-    }
-    means
+/// Runs a phase against a limit as it is in a bulkhead, with seeds 0 to 19, and returns the means.
+pub(super) fn mean(limit: &Limit, phase: Phase) -> Report {
+    mean_of(|seed| Box::new(Gathered::new(limit, seed)), phase)
 }
 
-pub(super) fn mean(limit: &Limit, phase: Phase) -> Report {
-    means(limit, &[phase]).remove(0)
+/// Runs a phase with seeds 0 to 19, and returns the means.
+pub(super) fn mean_of(make: impl Fn(u64) -> Box<dyn LimitAlgorithm>, phase: Phase) -> Report {
+    const SEEDS: u64 = 20;
+    let mut mean = Report::default();
+    for seed in 0..SEEDS {
+        let report = simulate(&mut *make(seed), &[phase], seed).remove(0);
+        let share = 1.0 / SEEDS as f64;
+        mean.goodput += report.goodput * share;
+        mean.refused += report.refused * share;
+        mean.p50 += report.p50 * share;
+        mean.p99 += report.p99 * share;
+        mean.wait_p99 += report.wait_p99 * share;
+        mean.mean_limit += report.mean_limit * share;
+        mean.limit = mean.limit.max(report.limit);
+    }
+    mean
 }
