@@ -28,7 +28,7 @@ const LEASE: u64 = 1_000_000;
 
 const SUCCESS: Limits = Limits {
     allocations: 0,
-    locked: 8,
+    locked: 6,
     clock: 1,
 };
 

@@ -29,7 +29,7 @@ pub(super) fn family() -> Family {
 
 const SILENT: Limits = Limits {
     allocations: 0,
-    locked: 16,
+    locked: 14,
     clock: 2,
 };
 
