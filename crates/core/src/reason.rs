@@ -38,7 +38,8 @@ pub enum Reason {
     TimedOut,
     /// A fault programme made the call fail, as this kind of failure.
     InjectedFault(FailureKind),
-    /// An idempotency key is required and missing.
+    /// The call does not say what it is to be told apart by: by whom it is made, for a rate limit, or
+    /// its idempotency key.
     KeyMissing,
     /// An idempotency key is malformed.
     KeyInvalid,
@@ -153,7 +154,7 @@ impl fmt::Display for Reason {
             Self::DeadlineExceeded => "deadline exceeded",
             Self::TimedOut => "timed out",
             Self::InjectedFault(_) => "injected fault",
-            Self::KeyMissing => "idempotency key missing",
+            Self::KeyMissing => "key missing",
             Self::KeyInvalid => "idempotency key invalid",
             Self::KeyInUse => "idempotency key in use",
             Self::KeyReused => "idempotency key reused with another request",

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, StatusCode};
 
 /// The header or trailer with the status of a gRPC call.
@@ -114,6 +116,20 @@ impl GrpcCode {
     }
 }
 
+/// Reads a `grpc-retry-pushback-ms`: a number of 31 bits without unnecessary zeros. With any other
+/// value a client is not to come again, which is `Some(None)`.
+pub(crate) fn pushback(headers: &HeaderMap) -> Option<Option<Duration>> {
+    let value = headers.get(GRPC_PUSHBACK)?.as_bytes();
+    let digits = value.iter().all(u8::is_ascii_digit);
+    if !digits || (value.len() > 1 && value[0] == b'0') {
+        return Some(None);
+    }
+    let millis = str::from_utf8(value)
+        .ok()
+        .and_then(|it| it.parse::<i32>().ok());
+    Some(millis.map(|millis| Duration::from_millis(millis.unsigned_abs().into())))
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
@@ -180,6 +196,13 @@ mod tests {
             if HeaderValue::from_bytes(&value).is_ok() {
                 prop_assert!(found(&value).is_some());
             }
+        }
+
+        #[test]
+        fn a_pushback_is_read_if_it_is_written_as_numbers_are(millis: i32) {
+            let headers = HeaderMap::from_iter([(GRPC_PUSHBACK, millis.into())]);
+            let expected = u64::try_from(millis).ok().map(Duration::from_millis);
+            prop_assert_eq!(pushback(&headers), Some(expected));
         }
     }
 }

@@ -1,13 +1,13 @@
 use std::error::Error;
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::{HeaderMap, Response};
 use watertight_core::{Classify, DynError, End, Failure, FailureKind, Outcome};
 
 use super::transport::{IsConnect, classify_body_error, classify_error};
 use super::verdict::Verdict;
-use crate::grpc_code::{GRPC_PUSHBACK, GrpcCode};
+use crate::grpc_code::{GrpcCode, pushback};
 use crate::retry_after;
 
 /// Says what gRPC answers mean. Set by `.grpc()` on a builder, together with
@@ -194,35 +194,24 @@ fn missing() -> Outcome {
 }
 
 fn hinted(failure: Failure, headers: &HeaderMap) -> Failure {
-    match headers
-        .get(GRPC_PUSHBACK)
-        .map(|value| pushback(value.as_bytes()))
-    {
+    match pushback(headers) {
         Some(Some(after)) => failure.pushback(after),
         Some(None) => failure.retryable(false),
         None => failure.retry_after(retry_after(headers, SystemTime::now)),
     }
 }
 
-/// Reads a `grpc-retry-pushback-ms`: a 32-bit number without unnecessary zeros. `None`: do not
-/// come again.
-fn pushback(value: &[u8]) -> Option<Duration> {
-    let digits = value.iter().all(u8::is_ascii_digit);
-    if !digits || (value.len() > 1 && value[0] == b'0') {
-        return None;
-    }
-    let millis: i32 = str::from_utf8(value).ok()?.parse().ok()?;
-    Some(Duration::from_millis(millis.unsigned_abs().into()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::HeaderValue;
     use http::header::RETRY_AFTER;
     use proptest::prelude::*;
     use watertight_core::BoxError;
 
     use super::*;
+    use crate::grpc_code::GRPC_PUSHBACK;
     use crate::grpc_code::GRPC_STATUS;
     use FailureKind::{Client, Overloaded, RateLimited, Server, Timeout};
 
@@ -436,13 +425,6 @@ mod tests {
                 trailers.insert(GRPC_PUSHBACK, after);
             }
             end(Outcome::Ignored, End::Complete(Some(&trailers)));
-        }
-
-        #[test]
-        fn a_pushback_is_read_if_it_is_written_as_numbers_are(millis: i32) {
-            let read = pushback(millis.to_string().as_bytes());
-            let expected = u64::try_from(millis).ok().map(Duration::from_millis);
-            prop_assert_eq!(read, expected);
         }
     }
 }

@@ -46,9 +46,9 @@ pub struct Peer(
 /// | hyper, and any other | put a [`Peer`] into the request: `request.extensions_mut().insert(Peer(address))` |
 /// | any, on a Unix socket | `.peer(\|_\| Some(([127, 0, 0, 1], 0).into()))`, and `127.0.0.1` is a proxy |
 ///
-/// Without [`peer`](Self::peer) the address is that of a [`Peer`]. A request of which nobody says
-/// where it comes from has no key, and neither has one that a proxy sends for
-/// [nobody that it knows](TrustedProxies).
+/// Without [`peer`](Self::peer) the address is that of a [`Peer`], which no server puts in by itself.
+/// A request of which nobody says where it comes from has no key, and neither has one that a proxy
+/// sends for [nobody that it knows](TrustedProxies).
 ///
 /// # What is one client
 ///

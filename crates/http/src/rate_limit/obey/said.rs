@@ -4,7 +4,7 @@ use http::header::{AGE, HeaderMap, RETRY_AFTER};
 use http::{HeaderName, Response, StatusCode};
 use watertight_core::Key;
 
-use crate::grpc_code::GRPC_PUSHBACK;
+use crate::grpc_code::pushback;
 use crate::rate_limit::wording::RATE_LIMIT;
 use crate::{
     GrpcCode, LegacyRateLimit, LegacyReset, QuotaUnit, RateLimitPolicy, RateLimitStatus,
@@ -74,13 +74,9 @@ fn hold(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     if refuses.contains(&status) && headers.contains_key(RETRY_AFTER) {
         return retry_after(headers, SystemTime::now);
     }
-    if !headers.contains_key(GRPC_PUSHBACK) {
-        return None;
-    }
+    let after = pushback(headers)??;
     let refuses = [GrpcCode::ResourceExhausted, GrpcCode::Unavailable];
-    refuses.contains(&GrpcCode::find(headers)?).then_some(())?;
-    let millis = headers.get(GRPC_PUSHBACK)?.to_str().ok()?.parse::<u32>();
-    Some(Duration::from_millis(millis.ok()?.into()))
+    refuses.contains(&GrpcCode::find(headers)?).then_some(after)
 }
 
 fn limits(headers: &HeaderMap) -> Vec<Limit> {
@@ -283,7 +279,8 @@ mod tests {
 
         assert_eq!(pushed("8", "1500"), Some(Said::Hold(SECOND * 3 / 2)));
         assert_eq!(pushed("14", "10"), Some(Said::Hold(SECOND / 100)));
-        for (code, after) in [("8", "-1"), ("8", "soon"), ("13", "10"), ("0", "10")] {
+        let unreadable = ["-1", "soon", "+5", "007", "2147483648"].map(|after| ("8", after));
+        for (code, after) in [("13", "10"), ("0", "10")].into_iter().chain(unreadable) {
             assert_eq!(pushed(code, after), None, "{code} {after}");
         }
     }
