@@ -75,10 +75,23 @@ impl BulkheadCall {
         }
     }
 
+    /// Gives the slots back of a call that was never made, and has been counted as refused.
+    #[cold]
+    pub(crate) fn give_up(mut self) {
+        if let Some(way) = self.way.take() {
+            Self::give_back(&way, self.slots);
+        }
+    }
+
     /// Counts a call and gives its slots back.
     #[inline(always)]
     fn finish(way: &Held, slots: Slots, count: Count) {
         way.counts.add(count);
+        Self::give_back(way, slots);
+    }
+
+    #[inline(always)]
+    fn give_back(way: &Held, slots: Slots) {
         let compartment = &way.compartment;
         let place = slots.place(way.stripe as u32);
         compartment.room.leave(place, Instant::now);

@@ -28,8 +28,8 @@ pub struct BulkheadConfig {
     /// wait for each, and as many for one of `total`.
     #[cfg_attr(feature = "serde", serde(default))]
     pub max_queue: usize,
-    /// How long a call may wait for a slot. It waits no longer than until its deadline in any
-    /// case. 0 where nothing waits, and longer where something may.
+    /// How long a call may wait for a slot, and after that for the inner service to be ready. It waits
+    /// no longer than until its deadline in any case. 0 where nothing waits, and longer where something may.
     #[cfg_attr(feature = "serde", serde(default, with = "humantime_serde"))]
     pub max_wait: Duration,
     /// Which of the calls that wait is served first.

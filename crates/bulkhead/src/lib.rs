@@ -83,8 +83,9 @@
 //! calls, and lends what that leaves free to others: a guarantee may have to wait for one borrowed
 //! slot to come back, so it takes a queue to have one. [`bypass`](BulkheadBuilder::bypass) lets health checks pass.
 //!
-//! A call that cannot be served before its deadline, with so many ahead and at the pace of late, is
-//! refused when it comes. The pace is known once a call has waited for a slot. When none has for as
+//! A call that has to wait and cannot be served before its deadline, with so many ahead and at the
+//! pace of late, is refused when it comes. One that finds a slot is not asked for its deadline: who
+//! refuses what has expired stands in front. The pace is known once a call has waited for a slot. When none has for as
 //! long as a call takes, one is let wait in any case, which shows whether the pace is still the
 //! same.
 //!
@@ -106,7 +107,8 @@
 //!
 //! [`Bulkhead`] is ready when the inner service is, and holds no slot before it is called. A call
 //! that has to wait leaves the instance that is ready to the next one: it takes a clone along, and
-//! drives it to readiness when it has its slot.
+//! drives it to readiness when it has its slot. For both together it waits no longer than
+//! [`max_wait`](BulkheadConfig::max_wait) and its deadline.
 //!
 //! # Cancellation
 //!

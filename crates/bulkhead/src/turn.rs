@@ -4,7 +4,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
-use watertight_core::BoxError;
+use watertight_core::{BoxError, Reason};
 
 use crate::call::BulkheadCall;
 use crate::counts::Undecided;
@@ -58,12 +58,37 @@ impl Turn {
         cx: &mut Context<'_>,
     ) -> Poll<Result<BulkheadCall, BoxError>> {
         let granted = ready!(self.as_mut().poll_queue(cx));
-        let this = self.project();
+        let mut this = self.project();
+        this.timer.set(None);
         this.undecided.decided();
         let now = Instant::now();
         let compartment = &this.way.compartment;
         compartment.counts.waited(now - *this.since, now);
         Poll::Ready(granted.map_err(|refusal| compartment.refuse(refusal)))
+    }
+
+    /// Waits with a slot for a service that is not ready, and returns the error of a call that has
+    /// waited for too long.
+    pub(crate) fn poll_patience(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BoxError> {
+        let this = self.as_mut().project();
+        let compartment = &this.way.compartment;
+        let longest = this.since.checked_add(compartment.room.max_wait());
+        let deadline = this.visitor.deadline;
+        let Some(until) = [longest, deadline].into_iter().flatten().min() else {
+            return Poll::Pending;
+        };
+        let mut timer = this.timer;
+        if timer.is_none() {
+            timer.set(Some(sleep_until(until)));
+        }
+        if let Some(timer) = timer.as_pin_mut() {
+            ready!(timer.poll(cx));
+        }
+        let reason = match deadline {
+            Some(deadline) if deadline <= until => Reason::DeadlineExceeded,
+            _ => Reason::QueueTimeout,
+        };
+        Poll::Ready(compartment.refuse(Refusal::new(reason, None)))
     }
 
     fn poll_queue(

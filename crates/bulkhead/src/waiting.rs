@@ -56,7 +56,13 @@ where
         if this.call.is_none() {
             *this.call = Some(ready!(this.turn.as_mut().poll(cx))?);
         }
-        let ready = ready!(fail_on_panic(this.call, || this.inner.poll_ready(cx)));
+        let Poll::Ready(ready) = fail_on_panic(this.call, || this.inner.poll_ready(cx)) else {
+            let refusal = ready!(this.turn.as_mut().poll_patience(cx));
+            if let Some(call) = this.call.take() {
+                call.give_up();
+            }
+            return Poll::Ready(Err(refusal));
+        };
 
         let (Some(call), Some(request)) = (this.call.take(), this.request.take()) else {
             unreachable!("a call is made once");

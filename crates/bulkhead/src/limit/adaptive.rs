@@ -19,7 +19,8 @@ use crate::{LimitAlgorithm, Sample};
 /// 3. The **limit** is one more than 1.3 times that, and more the fewer calls meet it:
 ///    1.3 + 0.05 / their share, at most 6. A queue that comes and goes is let be, and one that
 ///    stands is not.
-/// 4. It **shrinks** by a tenth when more than a tenth of the calls are dropped; it does not grow
+/// 4. It **shrinks** by a tenth when more than a tenth of the calls are dropped, and where they are
+///    even in a probe, to the level of that; it does not grow
 ///    while less than half of it is in use; and it is left alone while no call meets it.
 /// 5. All this happens once in a **round** of 8 calls for each that may be in flight, and there is
 ///    a probe every 5 to 40 rounds while one call in twenty or more meets the limit.
@@ -206,6 +207,13 @@ impl AdaptiveLimit {
         }
     }
 
+    /// Where even so few calls are dropped, there are no more of them after it.
+    fn end_probe(&mut self) {
+        if self.probe.dropped() > MANY_DROPS {
+            self.limit = self.limit.min(self.probe.level as f64);
+        }
+    }
+
     /// Where the limit goes next: half of the way to where it should be, in bounds.
     fn aim(&self) -> f64 {
         let Some(working) = self.working() else {
@@ -264,7 +272,9 @@ impl LimitAlgorithm for AdaptiveLimit {
     fn sample(&mut self, sample: &Sample) {
         if self.probe.covers(sample) {
             self.undisturbed.see(sample);
-            self.probe.see(sample);
+            if self.probe.see(sample) {
+                self.end_probe();
+            }
         } else if !self.probe.is_running() {
             self.count(sample);
         }
@@ -324,6 +334,33 @@ mod tests {
 
         feed(&mut limit, now, 5_000, 10);
         assert!(limit.limit() > 20);
+    }
+
+    #[test]
+    fn a_probe_whose_calls_are_dropped_raises_nothing() {
+        let mut limit = AdaptiveLimit::new(Adaptive::default());
+        let mut now = Instant::now();
+
+        for _ in 0..1_000 {
+            now += MS;
+            let ended = now;
+            limit.sample(&Sample {
+                ended,
+                ..samples::drop(100, 10)
+            });
+            assert!(limit.limit() <= 10);
+        }
+    }
+
+    #[test]
+    fn the_greatest_limits_there_are_do_no_harm() {
+        let mut limit = AdaptiveLimit::new(Adaptive {
+            initial: usize::MAX,
+            min: 1,
+            max: usize::MAX,
+        });
+
+        feed(&mut limit, Instant::now(), 1_000, usize::MAX);
     }
 
     proptest! {

@@ -26,7 +26,7 @@ pub struct Aimd {
     pub max: usize,
     /// What a drop multiplies the limit by, above 0.0 and below 1.0.
     pub backoff: f64,
-    /// What takes longer than this counts as dropped.
+    /// What takes longer than this counts as dropped. Above zero.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub timeout: Duration,
 }
@@ -46,6 +46,13 @@ impl Default for Aimd {
 impl Aimd {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         range::check(self.min, self.initial, self.max)?;
+        if self.timeout.is_zero() {
+            return Err(ConfigError::new(
+                "limit.timeout",
+                self.timeout,
+                "above zero",
+            ));
+        }
         range::check_share("limit.backoff", self.backoff, false)
     }
 }

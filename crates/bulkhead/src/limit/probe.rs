@@ -13,6 +13,8 @@ pub(super) struct Probe {
     until: Option<Instant>,
     /// How many calls it is still to see end.
     missing: usize,
+    /// How many of those that it has seen were dropped.
+    dropped: usize,
 }
 
 /// How many calls a probe sees end, for each that may be in flight.
@@ -28,7 +30,8 @@ impl Probe {
             level,
             from: None,
             until: None,
-            missing: (CALLS * level).max(FEWEST_CALLS),
+            missing: CALLS.saturating_mul(level).max(FEWEST_CALLS),
+            dropped: 0,
         }
     }
 
@@ -56,12 +59,21 @@ impl Probe {
         not_before && self.until.is_none_or(|until| began < Some(until))
     }
 
-    /// Takes in a call that the probe covers, and ends with the last of them.
-    pub(super) fn see(&mut self, sample: &Sample) {
+    /// Takes in a call that the probe covers, and returns whether it ends with that.
+    pub(super) fn see(&mut self, sample: &Sample) -> bool {
         self.missing = self.missing.saturating_sub(1);
-        if self.missing == 0 && self.is_running() {
+        self.dropped += usize::from(sample.dropped);
+        let ends = self.missing == 0 && self.is_running();
+        if ends {
             self.until = Some(sample.ended);
         }
+        ends
+    }
+
+    /// The share of its calls that were dropped, once it has ended.
+    pub(super) fn dropped(&self) -> f64 {
+        let calls = CALLS.saturating_mul(self.level).max(FEWEST_CALLS);
+        self.dropped as f64 / calls as f64
     }
 }
 
@@ -87,7 +99,8 @@ mod tests {
         assert!(!probe.covers(&call(start, 9, 100)));
         for _ in 0..FEWEST_CALLS {
             assert!(probe.is_running());
-            probe.see(&call(start, 10, 20));
+            let ends = probe.see(&call(start, 10, 20));
+            assert_eq!(ends, !probe.is_running());
         }
 
         assert!(!probe.is_running());

@@ -238,6 +238,13 @@ mod tests {
             "`limit.max` is 10, but must be at least `limit.min`, 20"
         );
         assert_eq!(
+            refused(Aimd {
+                timeout: std::time::Duration::ZERO,
+                ..Aimd::default()
+            }),
+            "`limit.timeout` is 0ns, but must be above zero"
+        );
+        assert_eq!(
             refused(Vegas {
                 smoothing: f64::NAN,
                 ..Vegas::default()

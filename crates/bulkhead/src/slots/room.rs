@@ -2,6 +2,7 @@ use std::mem;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Context;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::Reason;
@@ -65,6 +66,11 @@ impl Room {
     /// For a moment it may be some off, while slots are on their way to where they are needed.
     pub(crate) fn in_flight(&self) -> usize {
         usize::try_from(self.limit() as i64 - self.counter.free()).unwrap_or(0)
+    }
+
+    /// Returns how long anybody may wait.
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.lock().settings.max_wait
     }
 
     /// Returns how many wait.

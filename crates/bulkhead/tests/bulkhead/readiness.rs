@@ -5,15 +5,18 @@
     reason = "what a clone does is what is tested"
 )]
 
+use std::time::Duration;
+
+use tokio::time::{Instant, advance};
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok};
 use tower::{Layer, Service};
 use tower_test::mock::{self, Mock};
 use watertight_bulkhead::BulkheadLayer;
-use watertight_core::{Outcome, Reason, Rejection};
+use watertight_core::{Context, Outcome, Reason, Rejection};
 use watertight_metrics::Registry;
 
-use crate::stage::{SECOND, stage};
+use crate::stage::{MS, SECOND, stage};
 
 fn layer() -> BulkheadLayer {
     BulkheadLayer::builder("payments", 1)
@@ -99,6 +102,43 @@ async fn an_error_of_readiness_ends_a_call_that_has_waited() {
     assert_eq!(error.to_string(), "no route to host");
     assert_eq!(stage.bulkhead.in_flight(), 0);
     assert_eq!(stage.counted().calls.failure, 1);
+}
+
+/// Waits for a slot, and then for a service that is never ready, with this deadline.
+async fn waits_in_vain(deadline: Option<Duration>) -> (Duration, Reason) {
+    let mut stage = stage(1, |it| it.max_queue(5).max_wait(SECOND));
+    let start = Instant::now();
+    let context = Context {
+        deadline: deadline.map(|time| start + time),
+        ..Context::default()
+    };
+    let running = stage.start("first");
+    let mut waiting = context.enter(|| stage.wait("second"));
+    stage.backend.allow(0);
+    advance(400 * MS).await;
+    running.succeeds();
+    assert_pending!(waiting.poll());
+    assert_eq!(stage.bulkhead.in_flight(), 1, "it has its slot");
+
+    while !waiting.is_woken() {
+        assert!(start.elapsed() < 10 * SECOND, "it waits for ever");
+        advance(MS).await;
+    }
+    let error = assert_ready_err!(waiting.poll());
+
+    assert_eq!(stage.bulkhead.in_flight(), 0);
+    let calls = stage.counted().calls;
+    assert_eq!((calls.success, calls.rejected, calls.cancelled), (1, 1, 0));
+    (start.elapsed(), Rejection::find(&*error).unwrap().reason())
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_a_slot_does_not_wait_for_ever_for_the_service_either() {
+    let late = (SECOND, Reason::QueueTimeout);
+    assert_eq!(waits_in_vain(None).await, late);
+    assert_eq!(waits_in_vain(Some(2 * SECOND)).await, late);
+    let too_late = (500 * MS, Reason::DeadlineExceeded);
+    assert_eq!(waits_in_vain(Some(500 * MS)).await, too_late);
 }
 
 #[tokio::test(start_paused = true)]
