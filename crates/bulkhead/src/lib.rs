@@ -165,8 +165,8 @@
 //! `watertight_in_flight`, `watertight_limit`, `watertight_queue_depth`, `watertight_utilization`,
 //! and with keys `watertight_keys` and `watertight_keys_evicted_total`. With keys and no `total`,
 //! the limit is not shown, and the utilization is that of the fullest key. More is in
-//! [`BulkheadSnapshot`]. Refused calls are one event a second for each reason. In flight is who has
-//! a slot: neither a call that waits nor one that bypasses, and one whose body
+//! [`BulkheadSnapshot`]. Refused calls are one `tracing` event a second for each reason. In flight is
+//! who has a slot: neither a call that waits nor one that bypasses, and one whose body
 //! [holds](BulkheadBuilder::finish) its slot until that ends.
 //!
 //! In [`Mode::Shadow`](watertight_core::Mode::Shadow) nothing waits: a call that would be refused or

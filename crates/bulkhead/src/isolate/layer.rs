@@ -54,6 +54,9 @@ use crate::Order;
 /// with one more thread. Threads are started when they are wanted, and end when they have had nothing
 /// to do for 10 s. With [`runtime`](IsolateBuilder::runtime), calls are tasks of a runtime of yours.
 ///
+/// A test with a paused clock does not see that such a thread is at work, and lets the time of its
+/// timeouts pass at once: give the layer `Handle::current()` there.
+///
 /// # What crosses over
 ///
 /// The [`Context`](watertight_core::Context), the tracing span and the subscriber of the caller go

@@ -118,8 +118,30 @@ impl Limit {
         }
     }
 
-    /// Makes the algorithm. What it draws repeats with the seed.
-    pub(super) fn algorithm(&self, seed: u64) -> Box<dyn LimitAlgorithm> {
+    /// Makes the algorithm: to see what it does with samples of one's own traffic, or to put it into
+    /// an algorithm that does more. What it draws repeats with the seed.
+    ///
+    /// ```
+    /// use watertight_bulkhead::{Limit, LimitAlgorithm, Sample};
+    ///
+    /// /// Takes no more than half of the calls of another.
+    /// struct Half(Box<dyn LimitAlgorithm>);
+    ///
+    /// impl LimitAlgorithm for Half {
+    ///     fn limit(&self) -> usize {
+    ///         self.0.limit() / 2
+    ///     }
+    ///
+    ///     fn sample(&mut self, sample: &Sample) {
+    ///         self.0.sample(sample);
+    ///     }
+    /// }
+    ///
+    /// let limit = Limit::custom(|| Half(Limit::gradient().algorithm(0)));
+    /// assert_eq!(limit.initial(), 10);
+    /// ```
+    #[must_use]
+    pub fn algorithm(&self, seed: u64) -> Box<dyn LimitAlgorithm> {
         match self {
             Self::Fixed(limit) => Box::new(FixedLimit(*limit)),
             Self::Adaptive(adaptive) => Box::new(AdaptiveLimit::new(adaptive.clone())),
