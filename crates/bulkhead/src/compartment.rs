@@ -130,6 +130,12 @@ impl Compartment {
         self.room.resize(limit.initial(), || now)
     }
 
+    /// Lets all calls pass that wait. Returns who is to be woken once nothing is locked.
+    pub(crate) fn let_pass(&self, now: Instant) -> Woken {
+        let _limit = self.limit();
+        self.room.let_pass(|| now)
+    }
+
     fn set(&self, limit: &mut Learned, to: Limit) {
         *limit = Learned::new(to);
         // An algorithm that has panicked is gone.

@@ -107,6 +107,9 @@ impl BulkheadHandle {
 
     /// Lets the bulkhead refuse calls, only count what it would refuse, or do nothing. It is set for
     /// the bulkheads of all keys.
+    ///
+    /// Calls that wait pass if it is no longer enforced, but for those that get a slot of their key by
+    /// that and then have to wait for one of `total`.
     pub fn set_mode(&self, mode: Mode) {
         self.shared.set_mode(mode);
     }

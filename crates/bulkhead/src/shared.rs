@@ -117,7 +117,7 @@ impl Shared {
     }
 
     pub(crate) fn set_mode(&self, mode: Mode) {
-        {
+        let woken = {
             let _hand = self.hand();
             let mut settings = self.settings();
             settings.config.mode = mode;
@@ -125,7 +125,10 @@ impl Shared {
             let is_timed = self.plan().is_timed();
             self.plan
                 .store(Plan::new(&settings.config).timed_if(is_timed));
-        }
+            drop(settings);
+            self.let_pass(mode)
+        };
+        drop(woken);
         self.reporter.mode_changed(mode);
     }
 
@@ -164,6 +167,19 @@ impl Shared {
         Ok(())
     }
 
+    /// Lets those pass who wait for what this mode does not ask for. Returns who is to be woken once
+    /// nothing is locked.
+    fn let_pass(&self, mode: Mode) -> Vec<Woken> {
+        if mode == Mode::Enforce {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let mut woken = vec![self.all.let_pass(|| now), self.compartment.let_pass(now)];
+        let of_keys = self.of_keys();
+        woken.extend(of_keys.iter().map(|compartment| compartment.let_pass(now)));
+        woken
+    }
+
     /// Returns who is to be woken once nothing is locked.
     fn put_in_force(&self, config: BulkheadConfig) -> Vec<Woken> {
         let plan = Plan::new(&config);
@@ -182,6 +198,7 @@ impl Shared {
         }
         // What calls go by is there now.
         self.plan.store(plan);
+        woken.extend(self.let_pass(plan.mode()));
         woken
     }
 

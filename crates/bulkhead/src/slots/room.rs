@@ -92,6 +92,16 @@ impl Room {
         self.apply(hall, now)
     }
 
+    /// Lets all pass who wait, at once. There are more in than the limit until they have left.
+    pub(crate) fn let_pass(&self, now: impl FnOnce() -> Instant) -> Woken {
+        let mut hall = self.lock();
+        let limit = mem::replace(&mut hall.settings.limit, Self::MOST);
+        let woken = self.apply(hall, now);
+        // Nobody waits any more whom it could wake.
+        drop(self.resize(limit, Instant::now));
+        woken
+    }
+
     /// Changes all settings but the stripes. Who waits does so for as long as he was told.
     pub(crate) fn reconfigure(
         &self,

@@ -1,6 +1,6 @@
 //! Bulkheads that only watch, or do nothing.
 
-use watertight_bulkhead::Limit;
+use watertight_bulkhead::{BulkheadConfig, BulkheadHandle, Limit};
 use watertight_core::Mode;
 
 use crate::stage::{InFlight, SECOND, stage};
@@ -56,6 +56,44 @@ async fn what_would_have_been_refused_teaches_the_limit_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_passes_when_it_is_no_longer_enforced() {
+    type Change = fn(&BulkheadHandle);
+    let changes: [Change; 3] = [
+        |bulkhead| bulkhead.set_mode(Mode::Off),
+        |bulkhead| bulkhead.set_mode(Mode::Shadow),
+        |bulkhead| {
+            let config = BulkheadConfig {
+                mode: Mode::Off,
+                ..BulkheadConfig::new(1)
+            };
+            bulkhead.reconfigure(config).unwrap();
+        },
+    ];
+    for change in changes {
+        let mut stage = stage(1, |it| it.max_queue(2).max_wait(SECOND));
+        let running = stage.start("first");
+        let waiting = ["second", "third"].map(|name| (name, stage.wait(name)));
+
+        change(&stage.bulkhead);
+
+        for (name, call) in waiting {
+            assert!(call.is_woken());
+            stage.reaches_backend(call, name).succeeds();
+        }
+        assert_eq!(
+            (stage.bulkhead.in_flight(), stage.bulkhead.queued()),
+            (1, 0)
+        );
+        running.succeeds();
+
+        stage.bulkhead.set_mode(Mode::Enforce);
+        assert_eq!((stage.bulkhead.in_flight(), stage.bulkhead.limit()), (0, 1));
+        let _one = stage.start("pay");
+        assert_eq!(stage.bulkhead.in_flight(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn switched_off_it_counts_nothing_and_refuses_nothing() {
     let mut stage = stage(1, |it| it.mode(Mode::Off));
 
@@ -76,10 +114,15 @@ async fn it_may_be_switched_while_calls_are_in_flight_and_wait() {
     let passing = stage.start("third");
     stage.bulkhead.set_mode(Mode::Enforce);
 
-    stage.finds_it_full("fourth");
+    // That lets the second pass, and so there are more than the limit.
+    let second = stage.reaches_backend(waiting, "second");
+    let fourth = stage.wait("fourth");
+    stage.finds_it_full("fifth");
     running.succeeds();
-    stage.reaches_backend(waiting, "second").succeeds();
+    assert!(!fourth.is_woken());
+    second.succeeds();
+    stage.reaches_backend(fourth, "fourth").succeeds();
     passing.succeeds();
     assert_eq!(stage.bulkhead.in_flight(), 0);
-    assert_eq!(stage.counted().calls.success, 2);
+    assert_eq!(stage.counted().calls.success, 3);
 }
