@@ -11,24 +11,20 @@ use crate::passage::Passage;
 use crate::waiting::{Called, Waiting};
 
 /// The future of a call to [`Bulkhead`](crate::Bulkhead).
+///
+/// `F` is the future of the inner service `S`, which is called with a `Req`.
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<S, C, N, Req>
-where
-    S: Service<Req>,
-{
+pub struct ResponseFuture<S, F, C, N, Req> {
     #[pin]
-    passage: PassageOf<S, C, N, Req>,
+    passage: PassageOf<S, F, C, N, Req>,
 }
 
-type PassageOf<S, C, N, Req> = Passage<Called<S, C, N, Req>, Waiting<S, C, N, Req>>;
+type PassageOf<S, F, C, N, Req> = Passage<Called<F, C, N>, Waiting<S, C, N, Req>>;
 
-impl<S, C, N, Req> ResponseFuture<S, C, N, Req>
-where
-    S: Service<Req>,
-{
+impl<S, F, C, N, Req> ResponseFuture<S, F, C, N, Req> {
     #[inline]
-    pub(crate) const fn called(call: Called<S, C, N, Req>) -> Self {
+    pub(crate) const fn called(call: Called<F, C, N>) -> Self {
         Self {
             passage: Passage::Called(call),
         }
@@ -47,9 +43,10 @@ where
     }
 }
 
-impl<S, C, N, Req> Future for ResponseFuture<S, C, N, Req>
+impl<S, F, C, N, Req> Future for ResponseFuture<S, F, C, N, Req>
 where
-    S: Service<Req>,
+    S: Service<Req, Future = F>,
+    F: Future<Output = Result<S::Response, S::Error>>,
     S::Error: Into<BoxError>,
     C: Classify<S::Response> + Clone,
     N: Finish<S::Response, C> + Clone,
@@ -62,10 +59,7 @@ where
     }
 }
 
-impl<S, C, N, Req> fmt::Debug for ResponseFuture<S, C, N, Req>
-where
-    S: Service<Req>,
-{
+impl<S, F, C, N, Req> fmt::Debug for ResponseFuture<S, F, C, N, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

@@ -73,7 +73,7 @@ impl<S, C, N, K, A> Bulkhead<S, C, N, K, A> {
 
     /// Lets a call wait, which takes a clone of the service along.
     #[cold]
-    fn wait<Req>(&self, turn: Turn, request: Req) -> ResponseFuture<S, C, N, Req>
+    fn wait<Req>(&self, turn: Turn, request: Req) -> ResponseFuture<S, S::Future, C, N, Req>
     where
         S: Service<Req> + Clone,
         C: Clone,
@@ -96,7 +96,7 @@ where
 {
     type Response = N::Response<BulkheadCall>;
     type Error = BoxError;
-    type Future = ResponseFuture<S, C, N, Req>;
+    type Future = ResponseFuture<S, S::Future, C, N, Req>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {

@@ -9,7 +9,7 @@ use crate::call::BulkheadCall;
 use crate::turn::Turn;
 
 /// A call that is made.
-pub(crate) type Called<S, C, N, Req> = Tracked<<S as Service<Req>>::Future, BulkheadCall, C, N>;
+pub(crate) type Called<F, C, N> = Tracked<F, BulkheadCall, C, N>;
 
 /// A call that waits, with all that it takes to make it later.
 ///
@@ -49,7 +49,7 @@ where
     C: Classify<S::Response> + Clone,
     N: Finish<S::Response, C> + Clone,
 {
-    type Output = Result<Called<S, C, N, Req>, BoxError>;
+    type Output = Result<Called<S::Future, C, N>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();

@@ -94,6 +94,10 @@
 //! [`except`](Contract::except): a fallback eats inner errors, a hedge calls twice. An exception
 //! that turns out not to be needed breaks the contract too, as `#[expect]` does for lints.
 //!
+//! # Spawned calls
+//!
+//! [`spawnable!`] checks the one rule that needs a compiler: a call can be made in a task of its own.
+//!
 //! # Allocations
 //!
 //! Allocations are counted on the thread of the test, after a warm-up, by the global allocator
@@ -107,6 +111,8 @@ mod probe;
 mod report;
 mod rule;
 mod rules;
+#[doc(hidden)]
+pub mod spawn;
 mod stage;
 mod waiter;
 

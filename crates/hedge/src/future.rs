@@ -7,34 +7,30 @@ use tokio::time::{Sleep, sleep_until};
 use tower_service::Service;
 use watertight_core::{BoxError, Classify, Outcome, Repeat, RetriesExhausted, judge};
 
-use crate::Target;
 use crate::call::{Attempt, HedgeCall};
 use crate::hedges::{Hedges, Sending};
 use crate::race::{Next, Standing};
 
 /// The future of a call to [`Hedge`](crate::Hedge).
+///
+/// `F` is the future of the first attempt, `G` that of a hedge at the service `H`. They answer with
+/// a `Res`. A hedge sends what was kept of a `Req`, a `K`.
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<S, C, R, T, Req>
-where
-    R: Repeat<Req>,
-    S: Service<R::Request>,
-    T: Target<S>,
-    T::Service: Service<R::Request, Response = S::Response>,
-{
+pub struct ResponseFuture<F, Res, C, H, G, R, K, Req> {
     /// `None` once it has ended.
     #[pin]
-    primary: Option<S::Future>,
+    primary: Option<F>,
     classify: C,
     /// `None` for a call that nobody looks at, and once it has ended.
     call: Option<HedgeCall>,
     /// `None` for a call that is not to be hedged.
-    hedges: Option<Hedges<S, R, T, Req>>,
+    hedges: Option<Hedges<H, G, R, K, Req>>,
     /// The wait for the next hedge.
     #[pin]
     timer: Option<Sleep>,
     /// The failure of the primary, where hedges were in flight.
-    failed: Option<Box<Failed<S::Response>>>,
+    failed: Option<Box<Failed<Res>>>,
 }
 
 /// A failure that may yet be the answer.
@@ -45,19 +41,13 @@ struct Failed<Res> {
     is_given_up: bool,
 }
 
-impl<S, C, R, T, Req> ResponseFuture<S, C, R, T, Req>
-where
-    R: Repeat<Req>,
-    S: Service<R::Request>,
-    T: Target<S>,
-    T::Service: Service<R::Request, Response = S::Response>,
-{
+impl<F, Res, C, H, G, R, K, Req> ResponseFuture<F, Res, C, H, G, R, K, Req> {
     #[inline]
     pub(crate) const fn new(
-        primary: S::Future,
+        primary: F,
         classify: C,
         call: Option<HedgeCall>,
-        hedges: Option<Hedges<S, R, T, Req>>,
+        hedges: Option<Hedges<H, G, R, K, Req>>,
     ) -> Self {
         Self {
             primary: Some(primary),
@@ -70,17 +60,17 @@ where
     }
 }
 
-impl<S, C, R, T, Req> Future for ResponseFuture<S, C, R, T, Req>
+impl<F, Res, C, H, G, R, K, Req, E> Future for ResponseFuture<F, Res, C, H, G, R, K, Req>
 where
-    R: Repeat<Req>,
-    S: Service<R::Request>,
-    S::Error: Into<BoxError>,
-    C: Classify<S::Response>,
-    T: Target<S>,
-    T::Service: Service<R::Request, Response = S::Response>,
-    <T::Service as Service<R::Request>>::Error: Into<BoxError>,
+    F: Future<Output = Result<Res, E>>,
+    E: Into<BoxError>,
+    C: Classify<Res>,
+    H: Service<R::Request, Response = Res, Future = G>,
+    H::Error: Into<BoxError>,
+    G: Future<Output = Result<Res, H::Error>>,
+    R: Repeat<Req, Kept = K>,
 {
-    type Output = Result<S::Response, BoxError>;
+    type Output = Result<Res, BoxError>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -91,15 +81,15 @@ where
     }
 }
 
-impl<S, C, R, T, Req> ResponseFuture<S, C, R, T, Req>
+impl<F, Res, C, H, G, R, K, Req, E> ResponseFuture<F, Res, C, H, G, R, K, Req>
 where
-    R: Repeat<Req>,
-    S: Service<R::Request>,
-    S::Error: Into<BoxError>,
-    C: Classify<S::Response>,
-    T: Target<S>,
-    T::Service: Service<R::Request, Response = S::Response>,
-    <T::Service as Service<R::Request>>::Error: Into<BoxError>,
+    F: Future<Output = Result<Res, E>>,
+    E: Into<BoxError>,
+    C: Classify<Res>,
+    H: Service<R::Request, Response = Res, Future = G>,
+    H::Error: Into<BoxError>,
+    G: Future<Output = Result<Res, H::Error>>,
+    R: Repeat<Req, Kept = K>,
 {
     /// Says whether code of others runs.
     #[inline]
@@ -112,10 +102,7 @@ where
     /// Lets all attempts go on, the oldest first, and only then looks at the time: a result that is
     /// ready together with the timer comes first.
     #[inline]
-    fn poll_all(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<S::Response, BoxError>> {
+    fn poll_all(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Res, BoxError>> {
         if let Poll::Ready(answer) = self.as_mut().poll_primary(cx) {
             return Poll::Ready(answer);
         }
@@ -130,10 +117,7 @@ where
     }
 
     #[inline]
-    fn poll_primary(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<S::Response, BoxError>> {
+    fn poll_primary(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Res, BoxError>> {
         let mut this = self.as_mut().project();
         let Some(primary) = this.primary.as_mut().as_pin_mut() else {
             return Poll::Pending;
@@ -158,7 +142,7 @@ where
         mut self: Pin<&mut Self>,
         mut first: usize,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<S::Response, BoxError>> {
+    ) -> Poll<Result<Res, BoxError>> {
         while let Some(hedges) = self.as_mut().project().hedges {
             let (at, result) = ready!(hedges.poll_answer(first, cx));
             let settled = self.as_mut().settle(result, Attempt::Hedge);
@@ -171,10 +155,7 @@ where
     }
 
     /// Does what is to be done for the next hedge, until there is something to wait for.
-    fn poll_next(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<S::Response, BoxError>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Res, BoxError>> {
         loop {
             let mut this = self.as_mut().project();
             let (Some(call), Some(hedges)) = (this.call.as_mut(), this.hedges.as_mut()) else {
@@ -229,9 +210,9 @@ where
     #[cold]
     fn settle(
         mut self: Pin<&mut Self>,
-        result: Result<S::Response, BoxError>,
+        result: Result<Res, BoxError>,
         attempt: Attempt,
-    ) -> Poll<Result<S::Response, BoxError>> {
+    ) -> Poll<Result<Res, BoxError>> {
         let mut this = self.as_mut().project();
         let (Some(call), Some(hedges)) = (this.call.as_mut(), this.hedges.as_mut()) else {
             return Poll::Ready(result);
@@ -266,7 +247,7 @@ where
 
     /// Ends a call in which all attempts have failed.
     #[cold]
-    fn lose(self: Pin<&mut Self>) -> Result<S::Response, BoxError> {
+    fn lose(self: Pin<&mut Self>) -> Result<Res, BoxError> {
         let this = self.project();
         let failed = this.failed.take();
         let failed = failed.expect("where all have failed, so has the first attempt");
@@ -281,13 +262,7 @@ where
     }
 }
 
-impl<S, C, R, T, Req> fmt::Debug for ResponseFuture<S, C, R, T, Req>
-where
-    R: Repeat<Req>,
-    S: Service<R::Request>,
-    T: Target<S>,
-    T::Service: Service<R::Request, Response = S::Response>,
-{
+impl<F, Res, C, H, G, R, K, Req> fmt::Debug for ResponseFuture<F, Res, C, H, G, R, K, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }

@@ -1,3 +1,4 @@
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 use std::time::Duration;
@@ -6,7 +7,6 @@ use tokio::time::Instant;
 use tower_service::Service;
 use watertight_core::{BoxError, Context, Repeat, Scoped};
 
-use crate::Target;
 use crate::call::HedgeCall;
 use crate::counts::Count;
 use crate::race::Race;
@@ -14,23 +14,15 @@ use crate::race::Race;
 /// A hedge in flight. On the heap, as there is hardly ever one.
 type InFlight<F> = Pin<Box<Scoped<F>>>;
 
-/// The future of the service that hedges are sent to.
-type FutureOf<S, R, T, Req> =
-    <<T as Target<S>>::Service as Service<<R as Repeat<Req>>::Request>>::Future;
-
 /// The hedges of one call: those in flight, and all that it takes to send more.
-pub(crate) struct Hedges<S, R, T, Req>
-where
-    R: Repeat<Req>,
-    T: Target<S>,
-    T::Service: Service<R::Request>,
-{
+pub(crate) struct Hedges<H, G, R, K, Req> {
     pub(crate) race: Race,
     /// That of the call: the future may be polled by somebody who has none.
     context: Context,
     /// `None` where hedges are only counted, and once there is none to be sent any more.
-    source: Option<Source<T::Service, R, R::Kept>>,
-    in_flight: Vec<InFlight<FutureOf<S, R, T, Req>>>,
+    source: Option<Source<H, R, K>>,
+    in_flight: Vec<InFlight<G>>,
+    of: PhantomData<fn(Req)>,
 }
 
 /// What hedges are made of.
@@ -50,12 +42,12 @@ pub(crate) enum Sending {
     Stopped,
 }
 
-impl<S, R, T, Req, Res> Hedges<S, R, T, Req>
+impl<H, G, R, K, Req, Res> Hedges<H, G, R, K, Req>
 where
-    R: Repeat<Req>,
-    T: Target<S>,
-    T::Service: Service<R::Request, Response = Res>,
-    <T::Service as Service<R::Request>>::Error: Into<BoxError>,
+    H: Service<R::Request, Response = Res, Future = G>,
+    H::Error: Into<BoxError>,
+    G: Future<Output = Result<Res, H::Error>>,
+    R: Repeat<Req, Kept = K>,
 {
     /// Sends a hedge, once it is paid for and its service is ready.
     pub(crate) fn poll_send(
@@ -101,20 +93,15 @@ where
     }
 }
 
-impl<S, R, T, Req> Hedges<S, R, T, Req>
-where
-    R: Repeat<Req>,
-    T: Target<S>,
-    T::Service: Service<R::Request>,
-{
+impl<H, G, R, K, Req> Hedges<H, G, R, K, Req> {
     /// Starts with none. Without a `service` they are only counted.
     #[inline]
     pub(crate) fn new(
         hedges: u32,
         context: Context,
         repeat: R,
-        kept: R::Kept,
-        service: Option<T::Service>,
+        kept: K,
+        service: Option<H>,
     ) -> Self {
         Self {
             race: Race::new(hedges),
@@ -125,6 +112,7 @@ where
                 kept,
             }),
             in_flight: Vec::new(),
+            of: PhantomData,
         }
     }
 

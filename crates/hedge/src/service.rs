@@ -77,7 +77,16 @@ where
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S, C, R, T, Req>;
+    type Future = ResponseFuture<
+        S::Future,
+        S::Response,
+        C,
+        T::Service,
+        <T::Service as Service<R::Request>>::Future,
+        R,
+        R::Kept,
+        Req,
+    >;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {

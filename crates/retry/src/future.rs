@@ -11,23 +11,22 @@ use watertight_core::{
 };
 
 use crate::letters::Exhausted;
-use crate::plan::{Next, Plan};
+use crate::plan::{Answer, Next, Plan};
 use crate::refresh::Refreshing;
 
 /// The future of a call to [`Retry`](crate::Retry).
+///
+/// `F` is the future of an attempt at the inner service `S`, which answers with a `Res`. An attempt
+/// sends a `Q`, which is made of a `Req`, and again of what was kept of that, a `K`.
 #[pin_project(project = Projection)]
 #[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<S, Req, C, R, T, X>
-where
-    S: Service<R::Request>,
-    R: Repeat<Req>,
-{
+pub struct ResponseFuture<S, F, Res, Req, Q, K, C, R, T, X> {
     #[pin]
-    step: Step<S::Future>,
+    step: Step<F>,
     /// Runs while an attempt has only so long, and between attempts.
     #[pin]
     timer: Option<Sleep>,
-    plan: Plan<S, Req, C, R, T, X>,
+    plan: Plan<S, Res, Req, Q, K, C, R, T, X>,
 }
 
 #[pin_project(project = StepProjection)]
@@ -42,8 +41,6 @@ enum Step<F> {
     Ready,
 }
 
-type Output<S, R, Req> = Result<<S as Service<<R as Repeat<Req>>::Request>>::Response, BoxError>;
-
 impl<F> Step<F> {
     /// Whether no attempt is in flight.
     fn is_between(&self) -> bool {
@@ -51,13 +48,9 @@ impl<F> Step<F> {
     }
 }
 
-impl<S, Req, C, R, T, X> ResponseFuture<S, Req, C, R, T, X>
-where
-    S: Service<R::Request>,
-    R: Repeat<Req>,
-{
+impl<S, F, Res, Req, Q, K, C, R, T, X> ResponseFuture<S, F, Res, Req, Q, K, C, R, T, X> {
     #[inline]
-    pub(crate) fn new(attempt: S::Future, plan: Plan<S, Req, C, R, T, X>) -> Self {
+    pub(crate) fn new(attempt: F, plan: Plan<S, Res, Req, Q, K, C, R, T, X>) -> Self {
         Self {
             step: Step::Attempt(Scoped::unscoped(attempt)),
             timer: None,
@@ -66,16 +59,17 @@ where
     }
 }
 
-impl<S, Req, C, R, T, X> Future for ResponseFuture<S, Req, C, R, T, X>
+impl<S, F, Res, Req, Q, K, C, R, T, X> Future for ResponseFuture<S, F, Res, Req, Q, K, C, R, T, X>
 where
-    S: Service<R::Request>,
+    S: Service<Q, Response = Res, Future = F>,
     S::Error: Into<BoxError>,
-    C: Classify<S::Response>,
-    R: Repeat<Req>,
-    T: Note<S::Response, RetriesExhausted> + Signs<S::Response>,
-    X: Exhausted<R::Request, S::Response>,
+    F: Future<Output = Result<Res, S::Error>>,
+    C: Classify<Res>,
+    R: Repeat<Req, Request = Q, Kept = K>,
+    T: Note<Res, RetriesExhausted> + Signs<Res>,
+    X: Exhausted<Q, Res>,
 {
-    type Output = Result<S::Response, BoxError>;
+    type Output = Result<Res, BoxError>;
 
     /// This is the way of the calls that succeed at once, short enough to be inlined. All others
     /// turn off it.
@@ -94,21 +88,22 @@ where
     }
 }
 
-impl<S, Req, C, R, T, X> ResponseFuture<S, Req, C, R, T, X>
+impl<S, F, Res, Req, Q, K, C, R, T, X> ResponseFuture<S, F, Res, Req, Q, K, C, R, T, X>
 where
-    S: Service<R::Request>,
+    S: Service<Q, Response = Res, Future = F>,
     S::Error: Into<BoxError>,
-    C: Classify<S::Response>,
-    R: Repeat<Req>,
-    T: Note<S::Response, RetriesExhausted> + Signs<S::Response>,
-    X: Exhausted<R::Request, S::Response>,
+    F: Future<Output = Result<Res, S::Error>>,
+    C: Classify<Res>,
+    R: Repeat<Req, Request = Q, Kept = K>,
+    T: Note<Res, RetriesExhausted> + Signs<Res>,
+    X: Exhausted<Q, Res>,
 {
     /// Polls the attempt that is in flight, if one is.
     #[inline]
     fn poll_attempt(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Option<Poll<Result<S::Response, S::Error>>> {
+    ) -> Option<Poll<Result<Res, S::Error>>> {
         let this = self.project();
         let StepProjection::Attempt(attempt) = this.step.project() else {
             return None;
@@ -123,9 +118,9 @@ where
     #[inline(never)]
     fn judge(
         self: Pin<&mut Self>,
-        polled: Poll<Result<S::Response, S::Error>>,
+        polled: Poll<Result<Res, S::Error>>,
         cx: &mut Context<'_>,
-    ) -> Poll<(Output<S, R, Req>, Outcome)> {
+    ) -> Poll<(Answer<Res>, Outcome)> {
         let this = self.project();
         let answer = match polled {
             Poll::Ready(answer) => answer.map_err(Into::into),
@@ -142,9 +137,9 @@ where
     #[inline(never)]
     fn go_on(
         mut self: Pin<&mut Self>,
-        mut ended: Option<(Output<S, R, Req>, Outcome)>,
+        mut ended: Option<(Answer<Res>, Outcome)>,
         cx: &mut Context<'_>,
-    ) -> Poll<Output<S, R, Req>> {
+    ) -> Poll<Answer<Res>> {
         loop {
             if let Some((answer, outcome)) = ended
                 && let Some(answer) = self.as_mut().settle(answer, outcome)
@@ -164,11 +159,7 @@ where
     }
 
     /// Decides what follows an attempt. Returns the answer if nothing does.
-    fn settle(
-        self: Pin<&mut Self>,
-        answer: Output<S, R, Req>,
-        outcome: Outcome,
-    ) -> Option<Output<S, R, Req>> {
+    fn settle(self: Pin<&mut Self>, answer: Answer<Res>, outcome: Outcome) -> Option<Answer<Res>> {
         let mut this = self.project();
         // What has failed goes before anything new begins.
         this.step.set(Step::Ready);
@@ -186,7 +177,7 @@ where
     }
 
     /// Takes the next step towards another attempt. Returns the answer if there will be none.
-    fn poll_between(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Output<S, R, Req>>> {
+    fn poll_between(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Answer<Res>>> {
         let mut this = self.project();
         let next = match this.step.as_mut().project() {
             StepProjection::Attempt(_) => return Poll::Ready(None),
@@ -247,10 +238,8 @@ fn poll_timer(timer: Pin<&mut Option<Sleep>>, cx: &mut Context<'_>) -> Poll<()> 
     }
 }
 
-impl<S, Req, C, R, T, X> fmt::Debug for ResponseFuture<S, Req, C, R, T, X>
-where
-    S: Service<R::Request>,
-    R: Repeat<Req>,
+impl<S, F, Res, Req, Q, K, C, R, T, X> fmt::Debug
+    for ResponseFuture<S, F, Res, Req, Q, K, C, R, T, X>
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()

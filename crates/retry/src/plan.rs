@@ -1,3 +1,4 @@
+use std::marker::PhantomData;
 use std::task::{self, Poll};
 use std::time::Duration;
 
@@ -49,46 +50,39 @@ impl<Req, R: Repeat<Req>> Keeps<R::Request> for Kept<'_, Req, R> {
 }
 
 /// A call between its attempts: what is known of it, and what it takes to go on.
-pub(crate) struct Plan<S, Req, C, R, T, X>
-where
-    R: Repeat<Req>,
-    S: Service<R::Request>,
-{
+pub(crate) struct Plan<S, Res, Req, Q, K, C, R, T, X> {
     /// `None` for a call that nobody looks at, and once it has ended.
     pub(crate) call: Option<RetryCall>,
-    again: Option<Again<S, R::Kept>>,
+    again: Option<Again<S, K>>,
     /// What the next attempt sends.
-    request: Option<R::Request>,
+    request: Option<Q>,
     /// The last answer, where it may yet have to be returned.
-    answer: Option<Answer<S, R::Request>>,
+    answer: Option<Answer<Res>>,
     tools: Tools<C, R, T, X>,
+    of: PhantomData<fn(Req)>,
 }
 
 const PLANNED: &str = "only a call that is looked at is repeated";
 
-type Answer<S, Req> = Result<<S as Service<Req>>::Response, BoxError>;
+pub(crate) type Answer<Res> = Result<Res, BoxError>;
 
 /// What follows an attempt.
 pub(crate) enum Next<Res> {
     /// Nothing: that is the answer.
-    Return(Result<Res, BoxError>),
+    Return(Answer<Res>),
     /// Another attempt after this time.
     Wait(Duration),
     /// Another attempt with fresh credentials.
     Refresh(Refreshing),
 }
 
-impl<S, Req, C, R, T, X> Plan<S, Req, C, R, T, X>
-where
-    R: Repeat<Req>,
-    S: Service<R::Request>,
-{
+impl<S, Res, Req, Q, K, C, R, T, X> Plan<S, Res, Req, Q, K, C, R, T, X> {
     /// Plans a call. It may have to be repeated if something is there to do so: what is kept of its
     /// request, and the service that is called again.
     #[inline]
     pub(crate) fn new(
         call: Option<RetryCall>,
-        again: Option<(R::Kept, S)>,
+        again: Option<(K, S)>,
         tools: Tools<C, R, T, X>,
     ) -> Self {
         Self {
@@ -100,28 +94,29 @@ where
             request: None,
             answer: None,
             tools,
+            of: PhantomData,
         }
     }
 }
 
-impl<S, Req, C, R, T, X> Plan<S, Req, C, R, T, X>
+impl<S, Res, Req, Q, K, C, R, T, X> Plan<S, Res, Req, Q, K, C, R, T, X>
 where
-    S: Service<R::Request>,
+    S: Service<Q, Response = Res>,
     S::Error: Into<BoxError>,
-    C: Classify<S::Response>,
-    R: Repeat<Req>,
-    T: Note<S::Response, RetriesExhausted> + Signs<S::Response>,
-    X: Exhausted<R::Request, S::Response>,
+    C: Classify<Res>,
+    R: Repeat<Req, Request = Q, Kept = K>,
+    T: Note<Res, RetriesExhausted> + Signs<Res>,
+    X: Exhausted<Q, Res>,
 {
     /// Says what an answer means.
-    pub(crate) fn judge(&self, answer: &Answer<S, R::Request>) -> Outcome {
+    pub(crate) fn judge(&self, answer: &Answer<Res>) -> Outcome {
         let answer = answer.as_ref().map_err(|error| &**error);
         judge(&self.tools.classify, answer)
     }
 
     /// Ends the call with `response` if that is a success, or returns what else it is.
     #[inline]
-    pub(crate) fn accept(&mut self, response: &S::Response) -> Option<Outcome> {
+    pub(crate) fn accept(&mut self, response: &Res) -> Option<Outcome> {
         let call = self.call.as_mut()?;
         let outcome = judge(&self.tools.classify, Ok(response));
         if outcome != Outcome::Success || call.can_refresh() {
@@ -132,11 +127,7 @@ where
     }
 
     /// Decides what follows an attempt that has ended so.
-    pub(crate) fn settle(
-        &mut self,
-        mut result: Answer<S, R::Request>,
-        outcome: Outcome,
-    ) -> Next<S::Response> {
+    pub(crate) fn settle(&mut self, mut result: Answer<Res>, outcome: Outcome) -> Next<Res> {
         let Some(call) = &mut self.call else {
             return Next::Return(result);
         };
@@ -182,7 +173,7 @@ where
     }
 
     /// Returns the answer that was held, since there will be no other.
-    pub(crate) fn withdraw(&mut self, why: Option<GiveUp>) -> Option<Answer<S, R::Request>> {
+    pub(crate) fn withdraw(&mut self, why: Option<GiveUp>) -> Option<Answer<Res>> {
         let mut result = self.answer.take()?;
         if let Some(why) = why {
             self.give_up(why, &mut result);
@@ -192,7 +183,7 @@ where
     }
 
     /// Returns the answer that was held, if the attempt that was paid for may not go out any more.
-    pub(crate) fn check_budget(&mut self) -> Option<Answer<S, R::Request>> {
+    pub(crate) fn check_budget(&mut self) -> Option<Answer<Res>> {
         // Where nothing is held nothing can change.
         self.answer.as_ref()?;
         let why = self.call.as_mut()?.check_budget().err()?;
@@ -241,7 +232,7 @@ where
         Rejection::new(Reason::TimedOut, call.machine().name).into()
     }
 
-    fn give_up(&self, why: GiveUp, result: &mut Answer<S, R::Request>) {
+    fn give_up(&self, why: GiveUp, result: &mut Answer<Res>) {
         let Some(call) = &self.call else {
             return;
         };
@@ -266,7 +257,7 @@ where
         }
     }
 
-    fn write_letter(&self, answer: &Answer<S, R::Request>) -> bool {
+    fn write_letter(&self, answer: &Answer<Res>) -> bool {
         let kept = self.again.as_ref().and_then(|again| again.kept.as_ref());
         let request = kept.and_then(|kept| self.tools.repeat.again(kept));
         request.is_some_and(|request| {

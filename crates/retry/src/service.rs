@@ -44,7 +44,7 @@ where
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S, Req, C, R, T, X>;
+    type Future = ResponseFuture<S, S::Future, S::Response, Req, R::Request, R::Kept, C, R, T, X>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)

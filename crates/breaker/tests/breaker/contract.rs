@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use watertight_breaker::{BreakerLayer, Recovery};
-use watertight_contract::{Answer, Contract, Request};
+use watertight_contract::{Answer, Contract, Request, spawnable};
 use watertight_core::{Key, Mode, Window};
 use watertight_metrics::Registry;
 
@@ -54,4 +54,14 @@ fn a_breaker_in_shadow_keeps_the_contract() {
     })
     .never_refuses("it only counts")
     .check();
+}
+
+#[tokio::test]
+async fn a_call_of_a_breaker_can_be_spawned() {
+    let layer = BreakerLayer::builder("contract")
+        .registry(&Registry::new())
+        .build();
+    let call = spawnable!(layer, 2, |n| n + 1);
+
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
 }

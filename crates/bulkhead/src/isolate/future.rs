@@ -11,23 +11,20 @@ use super::waiting::{Called, Waiting};
 use crate::passage::Passage;
 
 /// The future of a call to [`Isolate`](crate::Isolate).
+///
+/// `F` is the future of the inner service `S`, which is called with a `Req` and answers with a
+/// `Res`.
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
-pub struct IsolateFuture<S, C, N, Req>
-where
-    S: Service<Req>,
-{
+pub struct IsolateFuture<S, F, Res, C, N, Req> {
     #[pin]
-    passage: PassageOf<S, C, N, Req>,
+    passage: PassageOf<S, F, Res, C, N, Req>,
 }
 
-type PassageOf<S, C, N, Req> = Passage<Called<S, C, N, Req>, Waiting<S, C, N, Req>>;
+type PassageOf<S, F, Res, C, N, Req> = Passage<Called<F, Res, C, N>, Waiting<S, C, N, Req>>;
 
-impl<S, C, N, Req> IsolateFuture<S, C, N, Req>
-where
-    S: Service<Req>,
-{
-    pub(super) const fn called(call: Called<S, C, N, Req>) -> Self {
+impl<S, F, Res, C, N, Req> IsolateFuture<S, F, Res, C, N, Req> {
+    pub(super) const fn called(call: Called<F, Res, C, N>) -> Self {
         Self {
             passage: Passage::Called(call),
         }
@@ -46,15 +43,15 @@ where
     }
 }
 
-impl<S, C, N, Req> Future for IsolateFuture<S, C, N, Req>
+impl<S, F, Res, C, N, Req> Future for IsolateFuture<S, F, Res, C, N, Req>
 where
-    S: Service<Req> + Send + 'static,
-    S::Response: Send + 'static,
+    S: Service<Req, Response = Res, Future = F> + Send + 'static,
     S::Error: Into<BoxError>,
-    S::Future: Send + 'static,
+    F: Future<Output = Result<Res, S::Error>> + Send + 'static,
+    Res: Send + 'static,
     Req: Send + 'static,
-    C: Classify<S::Response>,
-    N: Finish<S::Response, C>,
+    C: Classify<Res>,
+    N: Finish<Res, C>,
 {
     type Output = Result<N::Response<IsolateCall>, BoxError>;
 
@@ -63,10 +60,7 @@ where
     }
 }
 
-impl<S, C, N, Req> fmt::Debug for IsolateFuture<S, C, N, Req>
-where
-    S: Service<Req>,
-{
+impl<S, F, Res, C, N, Req> fmt::Debug for IsolateFuture<S, F, Res, C, N, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IsolateFuture").finish_non_exhaustive()
     }

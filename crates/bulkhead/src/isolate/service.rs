@@ -46,7 +46,7 @@ where
 {
     type Response = N::Response<IsolateCall>;
     type Error = BoxError;
-    type Future = IsolateFuture<S, C, N, Req>;
+    type Future = IsolateFuture<S, S::Future, S::Response, C, N, Req>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)

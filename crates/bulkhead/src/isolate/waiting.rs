@@ -14,8 +14,7 @@ use super::turn::Turn;
 use crate::slots::Permit;
 
 /// A call that is made.
-pub(super) type Called<S, C, N, Req> =
-    Tracked<Run<<S as Service<Req>>::Future, <S as Service<Req>>::Response>, IsolateCall, C, N>;
+pub(super) type Called<F, Res, C, N> = Tracked<Run<F, Res>, IsolateCall, C, N>;
 
 /// Makes a call elsewhere.
 pub(super) fn send<S, C, N, Req>(
@@ -23,7 +22,7 @@ pub(super) fn send<S, C, N, Req>(
     work: Work<S, Req>,
     classify: C,
     finish: N,
-) -> Called<S, C, N, Req>
+) -> Called<S::Future, S::Response, C, N>
 where
     S: Service<Req> + Send + 'static,
     S::Response: Send + 'static,
@@ -64,7 +63,7 @@ where
     C: Classify<S::Response>,
     N: Finish<S::Response, C>,
 {
-    type Output = Result<Called<S, C, N, Req>, BoxError>;
+    type Output = Result<Called<S::Future, S::Response, C, N>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use watertight_bulkhead::{BulkheadBuilder, BulkheadLayer, Limit, Order};
-use watertight_contract::{Answer, Contract, Request};
+use watertight_contract::{Answer, Contract, Request, spawnable};
 use watertight_core::{Key, Mode, Priority};
 use watertight_metrics::Registry;
 
@@ -95,4 +95,11 @@ fn a_bulkhead_that_is_off_keeps_the_contract() {
     Contract::new(|| builder(4).mode(Mode::Off).build())
         .never_refuses("it does nothing")
         .check();
+}
+
+#[tokio::test]
+async fn a_call_of_a_bulkhead_can_be_spawned() {
+    let call = spawnable!(builder(1).build(), 2, |n| n + 1);
+
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
 }

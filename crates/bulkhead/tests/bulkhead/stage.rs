@@ -6,8 +6,7 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok
 use tower::{Layer, Service};
 use tower_test::mock::{self, Mock, SendResponse};
 use watertight_bulkhead::{
-    Bulkhead, BulkheadBuilder, BulkheadHandle, BulkheadLayer, ByContext, Limit, ResponseFuture,
-    Triage,
+    Bulkhead, BulkheadBuilder, BulkheadHandle, BulkheadLayer, ByContext, Limit, Triage,
 };
 use watertight_core::{
     AtResponse, Classify, Context, DynError, ErrorsAreFailures, FailureKind, Outcome, Priority,
@@ -28,7 +27,7 @@ pub(crate) struct Stage<A = ByContext> {
 
 pub(crate) type Backend = Mock<&'static str, Outcome>;
 pub(crate) type Builder<A = ByContext> = BulkheadBuilder<AsSaid, AtResponse, Unkeyed, A>;
-pub(crate) type Future = ResponseFuture<Backend, AsSaid, AtResponse, &'static str>;
+pub(crate) type Future = <Bulkhead<Backend, AsSaid> as Service<&'static str>>::Future;
 
 /// Takes an answer for what it says.
 #[derive(Clone, Copy, Debug)]

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-use watertight_contract::Contract;
-use watertight_core::{Always, Mode, Never};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use watertight_contract::{Contract, spawnable};
+use watertight_core::{Always, BoxError, Mode, Never};
 use watertight_hedge::HedgeLayer;
+use watertight_http::HttpExt;
 use watertight_metrics::Registry;
 
 const WHY: &str = "a hedge refuses nothing";
@@ -74,4 +78,31 @@ fn a_hedge_that_is_off_keeps_the_contract() {
     })
     .never_refuses(WHY)
     .check();
+}
+
+#[tokio::test]
+async fn a_call_that_is_hedged_can_be_spawned() {
+    let layer = HedgeLayer::builder("contract")
+        .repeat(Always)
+        .registry(&Registry::new())
+        .build();
+    let call = spawnable!(layer, 2, |n| n + 1);
+
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
+}
+
+/// The body whose error is in its type.
+type BoxedBody = UnsyncBoxBody<Bytes, BoxError>;
+
+#[tokio::test]
+async fn a_call_with_a_boxed_body_can_be_spawned() {
+    let layer = HedgeLayer::builder("contract")
+        .registry(&Registry::new())
+        .http()
+        .build();
+    let request = Request::new(BoxedBody::default());
+
+    let call = spawnable!(layer, request, |_| Response::new(BoxedBody::default()));
+
+    tokio::spawn(call).await.unwrap().unwrap();
 }

@@ -11,7 +11,7 @@ use tower_test::mock::{self, Mock, SendResponse};
 use watertight_core::{
     Always, Budget, Classify, Context, DynError, ErrorsAreFailures, Failure, FailureKind, Outcome,
 };
-use watertight_hedge::{Hedge, HedgeBuilder, HedgeHandle, HedgeLayer, ResponseFuture, SameService};
+use watertight_hedge::{Hedge, HedgeBuilder, HedgeHandle, HedgeLayer};
 use watertight_metrics::{InstanceSnapshot, Registry};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -29,7 +29,7 @@ pub(crate) struct Stage {
 }
 
 pub(crate) type Builder = HedgeBuilder<AsSaid, Always>;
-pub(crate) type Future = ResponseFuture<Backend, AsSaid, Always, SameService, &'static str>;
+pub(crate) type Future = <Hedge<Backend, AsSaid, Always> as Service<&'static str>>::Future;
 
 /// Takes an answer for what it says.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! The contract of all layers.
 
-use watertight_contract::Contract;
+use watertight_contract::{Contract, spawnable};
 use watertight_metrics::{Registry, SignalsLayer};
 
 #[test]
@@ -12,4 +12,14 @@ fn signals_keep_the_contract() {
     })
     .never_refuses("it only measures")
     .check();
+}
+
+#[tokio::test]
+async fn a_call_with_signals_can_be_spawned() {
+    let layer = SignalsLayer::builder("contract")
+        .registry(&Registry::new())
+        .build();
+    let call = spawnable!(layer, 2, |n| n + 1);
+
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
 }

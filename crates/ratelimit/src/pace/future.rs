@@ -12,14 +12,13 @@ use crate::call::RateLimitCall;
 use crate::front::Called;
 
 /// The future of a call to [`Pace`](crate::Pace).
+///
+/// `F` is the future of the inner service `S`, which is called with a `Req`.
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
-pub struct PacedFuture<S, C, N, P: Penalty, T, Req>
-where
-    S: Service<Req>,
-{
+pub struct PacedFuture<S, F, C, N, P: Penalty, T, Req> {
     #[pin]
-    state: State<S, C, N, P, T, Req>,
+    state: State<S, F, C, N, P, T, Req>,
 }
 
 #[allow(
@@ -27,23 +26,17 @@ where
     reason = "each of them is a type of the user's"
 )]
 #[pin_project(project = StateProj)]
-enum State<S, C, N, P: Penalty, T, Req>
-where
-    S: Service<Req>,
-{
-    Called(#[pin] Called<S::Future, C, N, P, T>),
+enum State<S, F, C, N, P: Penalty, T, Req> {
+    Called(#[pin] Called<F, C, N, P, T>),
     /// All calls would be as large as those that wait.
     Waits(Pin<Box<Waiting<S, C, N, P, T, Req>>>),
     /// `None` once it has been said.
     Refused(Option<BoxError>),
 }
 
-impl<S, C, N, P: Penalty, T, Req> PacedFuture<S, C, N, P, T, Req>
-where
-    S: Service<Req>,
-{
+impl<S, F, C, N, P: Penalty, T, Req> PacedFuture<S, F, C, N, P, T, Req> {
     #[inline]
-    pub(super) const fn called(call: Called<S::Future, C, N, P, T>) -> Self {
+    pub(super) const fn called(call: Called<F, C, N, P, T>) -> Self {
         Self {
             state: State::Called(call),
         }
@@ -62,9 +55,10 @@ where
     }
 }
 
-impl<S, C, N, P, T, Req> Future for PacedFuture<S, C, N, P, T, Req>
+impl<S, F, C, N, P, T, Req> Future for PacedFuture<S, F, C, N, P, T, Req>
 where
-    S: Service<Req>,
+    S: Service<Req, Future = F>,
+    F: Future<Output = Result<S::Response, S::Error>>,
     S::Error: Into<BoxError>,
     C: Classify<S::Response> + Clone,
     N: Finish<S::Response, C> + Clone,
@@ -95,10 +89,7 @@ where
     }
 }
 
-impl<S, C, N, P: Penalty, T, Req> fmt::Debug for PacedFuture<S, C, N, P, T, Req>
-where
-    S: Service<Req>,
-{
+impl<S, F, C, N, P: Penalty, T, Req> fmt::Debug for PacedFuture<S, F, C, N, P, T, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PacedFuture").finish_non_exhaustive()
     }

@@ -39,7 +39,7 @@ where
 {
     type Response = N::Response<RateLimitCall<P>>;
     type Error = BoxError;
-    type Future = PacedFuture<S, C, N, P, T, Req>;
+    type Future = PacedFuture<S, S::Future, C, N, P, T, Req>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {

@@ -14,14 +14,14 @@ use crate::call::RateLimitCall;
 use crate::front::Called;
 
 /// The future of a call to [`Stored`](super::Stored).
+///
+/// `F` is the future of the inner service `S`, which is called with a `Req`, and `A` that of the
+/// store's answer.
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
-pub struct StoredFuture<S, A, C, N, P: Penalty, T, Req>
-where
-    S: Service<Req>,
-{
+pub struct StoredFuture<S, F, A, C, N, P: Penalty, T, Req> {
     #[pin]
-    state: State<S, A, C, N, P, T, Req>,
+    state: State<S, F, A, C, N, P, T, Req>,
 }
 
 #[allow(
@@ -29,22 +29,16 @@ where
     reason = "all calls wait for a store, unless it has leases, and none is to be allocated"
 )]
 #[pin_project(project = StateProj)]
-enum State<S, A, C, N, P: Penalty, T, Req>
-where
-    S: Service<Req>,
-{
+enum State<S, F, A, C, N, P: Penalty, T, Req> {
     Waits(#[pin] Waiting<S, A, C, N, P, T, Req>),
-    Called(#[pin] Called<S::Future, C, N, P, T>),
+    Called(#[pin] Called<F, C, N, P, T>),
     /// `None` once it has been said.
     Refused(Option<BoxError>),
 }
 
-impl<S, A, C, N, P: Penalty, T, Req> StoredFuture<S, A, C, N, P, T, Req>
-where
-    S: Service<Req>,
-{
+impl<S, F, A, C, N, P: Penalty, T, Req> StoredFuture<S, F, A, C, N, P, T, Req> {
     #[inline]
-    pub(super) const fn called(call: Called<S::Future, C, N, P, T>) -> Self {
+    pub(super) const fn called(call: Called<F, C, N, P, T>) -> Self {
         Self {
             state: State::Called(call),
         }
@@ -63,9 +57,10 @@ where
     }
 }
 
-impl<S, A, C, N, P, T, Req, E> Future for StoredFuture<S, A, C, N, P, T, Req>
+impl<S, F, A, C, N, P, T, Req, E> Future for StoredFuture<S, F, A, C, N, P, T, Req>
 where
-    S: Service<Req>,
+    S: Service<Req, Future = F>,
+    F: Future<Output = Result<S::Response, S::Error>>,
     S::Error: Into<BoxError>,
     A: Future<Output = Result<Answer, E>> + Send + Unpin + 'static,
     E: Error + Send + Sync + 'static,
@@ -97,10 +92,7 @@ where
     }
 }
 
-impl<S, A, C, N, P: Penalty, T, Req> fmt::Debug for StoredFuture<S, A, C, N, P, T, Req>
-where
-    S: Service<Req>,
-{
+impl<S, F, A, C, N, P: Penalty, T, Req> fmt::Debug for StoredFuture<S, F, A, C, N, P, T, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoredFuture").finish_non_exhaustive()
     }

@@ -122,7 +122,7 @@ where
 {
     type Response = N::Response<RateLimitCall<P>>;
     type Error = BoxError;
-    type Future = StoredFuture<S, St::Asking, C, N, P, T, Req>;
+    type Future = StoredFuture<S, S::Future, St::Asking, C, N, P, T, Req>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {

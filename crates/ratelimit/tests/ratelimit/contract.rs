@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use watertight_contract::{Answer, Contract, Request};
+use watertight_contract::{Answer, Contract, Request, spawnable};
 use watertight_core::{Key, Mode};
 use watertight_metrics::Registry;
 use watertight_ratelimit::{
@@ -132,4 +132,21 @@ fn a_rate_limit_that_is_off_keeps_the_contract() {
     Contract::new(|| builder(4).mode(Mode::Off).build())
         .never_refuses("it does nothing")
         .check();
+}
+
+#[tokio::test]
+async fn a_call_of_a_token_bucket_can_be_spawned() {
+    let call = spawnable!(builder(1).build(), 2, |n| n + 1);
+
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_call_that_is_paced_can_be_spawned() {
+    let layer = LeakyBucketLayer::builder("contract", Quota::per_second(1))
+        .registry(&Registry::new())
+        .build();
+    let call = spawnable!(layer, 2, |n| n + 1);
+
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
 }

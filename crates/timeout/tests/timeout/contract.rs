@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use watertight_contract::Contract;
+use watertight_contract::{Contract, spawnable};
 use watertight_core::{Key, Mode};
 use watertight_metrics::Registry;
 use watertight_timeout::{TimeoutBuilder, TimeoutLayer};
@@ -86,4 +86,11 @@ fn a_timeout_that_is_off_keeps_the_contract() {
     Contract::new(|| fixed().mode(Mode::Off).build())
         .never_refuses(WHY)
         .check();
+}
+
+#[tokio::test]
+async fn a_call_of_a_timeout_can_be_spawned() {
+    let call = spawnable!(fixed().limit(LONG).build(), 2, |n| n + 1);
+
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
 }

@@ -1,6 +1,6 @@
 //! The contract of all layers. Threads keep their own time: the suite plays on a runtime.
 
-use watertight_contract::{Answer, Contract, Rule};
+use watertight_contract::{Answer, Contract, Rule, spawnable};
 use watertight_core::Mode;
 
 use super::stage::{builder, builder_here};
@@ -26,4 +26,11 @@ fn one_that_is_off_keeps_the_contract() {
     Contract::new(|| builder(4).mode(Mode::Off).build())
         .never_refuses("it does nothing")
         .check();
+}
+
+#[tokio::test]
+async fn a_call_that_is_isolated_can_be_spawned() {
+    let call = spawnable!(builder_here(1).build(), 2, |n| n + 1);
+
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
 }

@@ -11,18 +11,17 @@ use super::going::Going;
 use super::waiting::{Waiting, end};
 
 /// The future of a call to [`ObeyServer`](super::ObeyServer).
+///
+/// `F` is the future of the inner service `S`, which is called with a `Req`.
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
-pub struct ObeyServerFuture<S, Req>
-where
-    S: Service<Req>,
-{
+pub struct ObeyServerFuture<S, F, Req> {
     #[pin]
-    state: State<S, Req, S::Future>,
+    state: State<S, F, Req>,
 }
 
 #[pin_project(project = StateProj)]
-enum State<S, Req, F> {
+enum State<S, F, Req> {
     Called {
         #[pin]
         response: F,
@@ -35,11 +34,8 @@ enum State<S, Req, F> {
     Refused(Option<BoxError>),
 }
 
-impl<S, Req> ObeyServerFuture<S, Req>
-where
-    S: Service<Req>,
-{
-    pub(super) fn called(response: S::Future, going: Going) -> Self {
+impl<S, F, Req> ObeyServerFuture<S, F, Req> {
+    pub(super) fn called(response: F, going: Going) -> Self {
         Self {
             state: State::Called {
                 response,
@@ -61,9 +57,10 @@ where
     }
 }
 
-impl<S, Req, R> Future for ObeyServerFuture<S, Req>
+impl<S, F, Req, R> Future for ObeyServerFuture<S, F, Req>
 where
-    S: Service<Req, Response = Response<R>>,
+    S: Service<Req, Response = Response<R>, Future = F>,
+    F: Future<Output = Result<Response<R>, S::Error>>,
     S::Error: Into<BoxError>,
 {
     type Output = Result<Response<R>, BoxError>;
@@ -107,10 +104,7 @@ fn answered<R>(
     result
 }
 
-impl<S, Req> fmt::Debug for ObeyServerFuture<S, Req>
-where
-    S: Service<Req>,
-{
+impl<S, F, Req> fmt::Debug for ObeyServerFuture<S, F, Req> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ObeyServerFuture").finish_non_exhaustive()
     }

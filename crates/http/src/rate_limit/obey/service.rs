@@ -28,7 +28,7 @@ impl<S, K> ObeyServer<S, K> {
     }
 
     /// Makes a call that has started.
-    fn make<Req>(&mut self, request: Req, going: Going) -> ObeyServerFuture<S, Req>
+    fn make<Req>(&mut self, request: Req, going: Going) -> ObeyServerFuture<S, S::Future, Req>
     where
         S: Service<Req>,
     {
@@ -46,7 +46,7 @@ where
 {
     type Response = Response<R>;
     type Error = BoxError;
-    type Future = ObeyServerFuture<S, Request<B>>;
+    type Future = ObeyServerFuture<S, S::Future, Request<B>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)

@@ -12,14 +12,14 @@ use tower_test::mock;
 use watertight_core::{Context, Key, Mode, Reason, Rejection};
 use watertight_http::{
     ByHost, LegacyReset, ObeyServer, ObeyServerBuilder, ObeyServerConfig, ObeyServerExt,
-    ObeyServerFuture, ObeyServerHandle, ObeyServerLayer,
+    ObeyServerHandle, ObeyServerLayer,
 };
 use watertight_metrics::Registry;
 
 type Mock = mock::Mock<Request<()>, Response<()>>;
 type Client = mock::Spawn<ObeyServer<Mock>>;
 type Server = mock::Handle<Request<()>, Response<()>>;
-type Call = Spawn<ObeyServerFuture<Mock, Request<()>>>;
+type Call = Spawn<<ObeyServer<Mock> as Service<Request<()>>>::Future>;
 
 const SECOND: Duration = Duration::from_secs(1);
 

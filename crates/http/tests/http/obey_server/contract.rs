@@ -7,7 +7,7 @@ use http::HeaderValue;
 use http::header::RETRY_AFTER;
 use tower::layer::Layer;
 use tower::{BoxError, Service, ServiceBuilder};
-use watertight_contract::{Answer, Contract, Probe, Request, Response};
+use watertight_contract::{Answer, Contract, Probe, Request, Response, spawnable};
 use watertight_core::Mode;
 use watertight_http::{ObeyServerBuilder, ObeyServerLayer};
 use watertight_metrics::Registry;
@@ -73,4 +73,12 @@ fn a_client_that_does_not_obey_keeps_the_contract() {
     Contract::new(|| over_http(builder().mode(Mode::Off).build()))
         .never_refuses("it does nothing")
         .check();
+}
+
+#[tokio::test]
+async fn a_call_that_obeys_can_be_spawned() {
+    let request = http::Request::new(());
+    let call = spawnable!(builder().build(), request, |_| http::Response::new(()));
+
+    tokio::spawn(call).await.unwrap().unwrap();
 }

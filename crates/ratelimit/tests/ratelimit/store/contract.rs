@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::task::{JoinError, JoinHandle};
-use watertight_contract::{Answer as Is, Contract, Request, Rule};
+use watertight_contract::{Answer as Is, Contract, Request, Rule, spawnable};
 use watertight_core::{Key, Mode};
 use watertight_metrics::Registry;
 use watertight_ratelimit::store::{Answer, InStore, Order, Store};
@@ -139,4 +139,11 @@ fn a_limit_in_a_store_that_answers_later_keeps_the_contract_in_shadow() {
         .never_refuses("it only counts")
         .allocations(2)
         .check();
+}
+
+#[tokio::test]
+async fn a_call_that_asks_a_store_can_be_spawned() {
+    let call = spawnable!(builder(Counting::of(1)).build(), 2, |n| n + 1);
+
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
 }

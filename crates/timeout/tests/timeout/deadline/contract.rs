@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use watertight_contract::{Answer, Contract, Request};
+use watertight_contract::{Answer, Contract, Request, spawnable};
 use watertight_core::Mode;
 use watertight_metrics::Registry;
 use watertight_timeout::{DeadlineHandle, DeadlineLayer, PropagateDeadlineLayer};
@@ -68,4 +68,25 @@ fn what_passes_deadlines_on_keeps_the_contract() {
     })
     .never_refuses("there is time enough")
     .check();
+}
+
+#[tokio::test]
+async fn a_call_of_a_deadline_can_be_spawned() {
+    let layer = DeadlineLayer::builder("contract", LONG)
+        .registry(&Registry::new())
+        .build();
+    let call = spawnable!(layer, 2, |n| n + 1);
+
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_call_that_propagates_its_deadline_can_be_spawned() {
+    let layer = PropagateDeadlineLayer::builder("contract")
+        .write(|_: &mut i32, _| {})
+        .registry(&Registry::new())
+        .build();
+    let call = spawnable!(layer, 2, |n| n + 1);
+
+    assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
 }
