@@ -220,6 +220,22 @@ async fn who_would_be_served_last_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_a_queue_that_stands_codel_refuses_the_oldest() {
+    let mut stage = stage(1, |it| it.max_queue(2).max_wait(SECOND).order(Order::CoDel));
+    let _running = stage.start("0");
+    let first = stage.wait("first");
+    advance(120 * MS).await;
+    let second = stage.wait("second");
+    assert_eq!(stage.is_refused(first).reason(), Reason::QueueTimeout);
+    let third = stage.wait("third");
+
+    let _fourth = stage.wait("fourth");
+
+    assert_eq!(stage.is_refused(second).reason(), Reason::BulkheadFull);
+    assert!(!third.is_woken());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_queue_that_is_closed_takes_nobody_in_for_another() {
     let mut stage = stage(1, |it| {
         it.max_queue(1)
