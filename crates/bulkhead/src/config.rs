@@ -25,7 +25,9 @@ pub struct BulkheadConfig {
     /// How many calls may be in flight; where there are keys, of each.
     pub limit: Limit,
     /// How many calls may wait for a slot. 0 turns waiting off. Where there are keys, as many may
-    /// wait for each, and as many for one of `total`.
+    /// wait for each, and as many for one of `total`. When so many wait and one more comes, one of
+    /// them is refused: the one with the weakest claim, as [`Order`] and `partitions` say, which
+    /// may be one that waits.
     #[cfg_attr(feature = "serde", serde(default))]
     pub max_queue: usize,
     /// How long a call may wait for a slot, and after that for the inner service to be ready. It waits
@@ -36,12 +38,17 @@ pub struct BulkheadConfig {
     #[cfg_attr(feature = "serde", serde(default))]
     pub order: Order,
     /// The share of the slots that only calls of a priority, or of a more important one, may have,
-    /// above 0.0. All of them together are below 1.0.
+    /// above 0.0. All of them together are below 1.0. Each is rounded up to whole slots, and all of
+    /// them together leave one slot to everybody.
     #[cfg_attr(feature = "serde", serde(default))]
     pub reserve: BTreeMap<Priority, f64>,
     /// The share of the slots that belongs to each partition, above 0.0. With those in `reserve`
     /// they are at most 1.0. What a partition leaves free is lent to others, and what comes free
     /// goes to an owner who waits for it: they need a `max_queue` of at least 1.
+    ///
+    /// A share is rounded down to whole slots, but is at least one as long as there are as many
+    /// slots as partitions, after what is reserved. Where that makes too many, the largest partition
+    /// has one less.
     #[cfg_attr(feature = "serde", serde(default))]
     pub partitions: BTreeMap<String, f64>,
     /// How many calls may be in flight for all keys together, at least 1 if set.

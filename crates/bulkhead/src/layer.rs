@@ -101,6 +101,11 @@ pub struct BulkheadBuilder<C = ErrorsAreFailures, N = AtResponse, K = Unkeyed, A
 
 impl<C, N, K, A> BulkheadBuilder<C, N, K, A> {
     /// Sets how many calls may wait for a slot. It needs [`max_wait`](Self::max_wait). Default: 0.
+    ///
+    /// When the queue is full, a call that comes is refused, or takes the place of one that waits
+    /// and has a weaker claim: one that borrows, where the call is within the share of its
+    /// [`partition`](Self::partition); one that may not have a slot that is [kept](Self::reserve)
+    /// for the call; or one that comes later in the [`order`](Self::order). That is refused at once.
     pub fn max_queue(mut self, calls: usize) -> Self {
         self.config.max_queue = calls;
         self
@@ -121,6 +126,10 @@ impl<C, N, K, A> BulkheadBuilder<C, N, K, A> {
 
     /// Keeps a share of the slots for calls of `priority` and of more important ones. Default:
     /// none.
+    ///
+    /// It is rounded up to whole slots, so that it is one at least, and all reserves together leave
+    /// one slot to everybody: of a single slot nothing is reserved. In a full queue who may have
+    /// what is reserved takes the place of one who may not.
     pub fn reserve(mut self, priority: Priority, share: f64) -> Self {
         self.config.reserve.insert(priority, share);
         self
@@ -130,7 +139,16 @@ impl<C, N, K, A> BulkheadBuilder<C, N, K, A> {
     /// [`partition_by`](Self::partition_by) says that a call belongs. Default: none.
     ///
     /// It needs a [queue](Self::max_queue), which keeps the share: a slot that was lent goes back to
-    /// the owner who waits for one.
+    /// the owner who waits for one. The share is one of the places in the queue, too. A call with
+    /// which its partition has no more than its slots takes the place of one that waits and is
+    /// beyond that; and with no more than its slots and its places together, of one that is beyond
+    /// those. Of the others it is the one that would be served last.
+    ///
+    /// The slots are rounded down, but they are one at least as long as there are so many: 5 % of
+    /// ten slots are one, and so are 30 % of two. Where that makes more than there are, without
+    /// those that are [reserved](Self::reserve), whoever has most has one less. So three shares of
+    /// two slots leave one partition with none, the last of those with the least share. The places
+    /// in the queue are rounded down.
     pub fn partition(mut self, name: impl Into<String>, share: f64) -> Self {
         self.config.partitions.insert(name.into(), share);
         self

@@ -75,13 +75,18 @@
 //! # Who comes first
 //!
 //! Calls wait in the order that [`order`](BulkheadBuilder::order) says, and nobody who comes passes
-//! somebody who waits and could have the same slot.
+//! somebody who waits and could have the same slot. When the queue is full and one more comes, the
+//! one with the weakest claim is refused at once: who would be served last, which may be one that
+//! waits. So neither a flood of background calls keeps a critical one out nor a neighbour the owner
+//! of a share. [`Order`] says who it is for each order, and [`max_queue`](BulkheadBuilder::max_queue)
+//! what counts besides.
 //!
 //! [`reserve`](BulkheadBuilder::reserve) keeps slots for important calls. What a call is worth, its
 //! [`Context`](watertight_core::Context) says, or a closure.
-//! [`partition`](BulkheadBuilder::partition) guarantees a share of the slots to a part of the
-//! calls, and lends what that leaves free to others: a guarantee may have to wait for one borrowed
-//! slot to come back, so it takes a queue to have one. [`bypass`](BulkheadBuilder::bypass) lets health checks pass.
+//! [`partition`](BulkheadBuilder::partition) guarantees a share of the slots and of the queue to a
+//! part of the calls, and lends what that leaves free to others: a guarantee may have to wait for one
+//! borrowed slot to come back, so it takes a queue to have one. [`bypass`](BulkheadBuilder::bypass)
+//! lets health checks pass.
 //!
 //! A call that has to wait and cannot be served before its deadline, with so many ahead and at the
 //! pace of late, is refused when it comes. One that finds a slot is not asked for its deadline: who
@@ -123,7 +128,7 @@
 //!
 //! | reason | when |
 //! | --- | --- |
-//! | [`BulkheadFull`](watertight_core::Reason::BulkheadFull) | there is neither a slot nor a place in the queue |
+//! | [`BulkheadFull`](watertight_core::Reason::BulkheadFull) | there is neither a slot nor a place in the queue, or its place went to a call with a better claim |
 //! | [`QueueTimeout`](watertight_core::Reason::QueueTimeout) | it has waited for as long as it may |
 //! | [`DeadlineExceeded`](watertight_core::Reason::DeadlineExceeded) | its deadline cannot be met, or has passed while it waited |
 //!

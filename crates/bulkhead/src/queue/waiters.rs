@@ -1,3 +1,5 @@
+use std::cmp::Reverse;
+
 use crate::Order;
 
 use super::{Class, Fate, Waiter};
@@ -136,6 +138,16 @@ impl Waiters {
                 self.first_by(End::Oldest, may, |class, number| (class.priority, number))
             }
         }
+    }
+
+    /// Returns who is last in `order`, of the classes with the largest `key`.
+    pub(crate) fn last<K: Ord>(&self, order: Order, key: impl Fn(Class) -> K) -> Option<u32> {
+        let (end, flip) = match order {
+            Order::Fifo | Order::CoDel | Order::Priority => (End::Newest, u64::MAX),
+            Order::Lifo => (End::Oldest, 0),
+        };
+        let key = |class, number| (Reverse(key(class)), number ^ flip);
+        self.first_by(end, |_| true, key)
     }
 
     /// Returns how many of the classes that `may` be served before are served before one of `class`

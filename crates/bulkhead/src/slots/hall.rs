@@ -1,3 +1,4 @@
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -6,6 +7,7 @@ use watertight_core::Reason;
 use crate::Order;
 use crate::queue::{Class, CoDel, Drain, Fate, Waiter, Waiters};
 
+use super::claim::{Claim, Within};
 use super::ticket::Standing;
 use super::woken::Woken;
 use super::{Refusal, RoomSettings, Shares, Visitor};
@@ -57,8 +59,21 @@ impl Hall {
         woken: &mut Woken,
     ) -> Standing {
         self.give_up(now, woken);
-        if let Some(refusal) = self.refuses(visitor, slots, now) {
+        let full = Refusal::new(Reason::BulkheadFull, self.next_slot(slots, now));
+        let is_full = self.waiters.len() >= self.settings.max_queue;
+        let displaced = if is_full {
+            let Some(at) = self.gives_way_to(visitor.class, slots, now) else {
+                return Standing::Refused(full);
+            };
+            Some(at)
+        } else {
+            None
+        };
+        if let Some(refusal) = self.finds_too_late(visitor, slots, now) {
             return Standing::Refused(refusal);
+        }
+        if let Some(at) = displaced {
+            self.refuse(at, full, woken);
         }
         self.drain.joined(now);
         let since = visitor.since.unwrap_or(now);
@@ -172,9 +187,52 @@ impl Hall {
             && let Some(at) = self.waiters.oldest()
             && self.codel.gives_up(self.waiters.get(at).since, now)
         {
-            let waiter = self.waiters.settle(at, Fate::Refused(TIMED_OUT));
-            woken.add(waiter.waker.take());
+            self.refuse(at, TIMED_OUT, woken);
         }
+    }
+
+    /// Ends the waiting of the one at `at`, who is told when he asks next.
+    fn refuse(&mut self, at: u32, refusal: Refusal, woken: &mut Woken) {
+        let waiter = self.waiters.settle(at, Fate::Refused(refusal));
+        woken.add(waiter.waker.take());
+    }
+
+    /// Returns who of a full queue gives his place to one of `class` who comes now: the one with the
+    /// weakest claim, unless that of who comes is no better. Of equal ones it is who would be served
+    /// last.
+    fn gives_way_to(&mut self, class: Class, slots: &impl Slots, now: Instant) -> Option<u32> {
+        // Somebody may still wait where nobody is let wait any more.
+        if self.settings.max_queue == 0 {
+            return None;
+        }
+        let order = self.order(now);
+        let claim = |other: Class| {
+            // Who comes is one more of his partition, whoever of it gives way.
+            let more = usize::from(other.partition == class.partition);
+            self.claim(other, more, order, slots)
+        };
+        let weakest = self.waiters.last(order, claim)?;
+        let of_weakest = claim(self.waiters.get(weakest).class);
+        let gives_way = match of_weakest.cmp(&claim(class)) {
+            Ordering::Less => false,
+            Ordering::Equal => order == Order::Lifo,
+            Ordering::Greater => true,
+        };
+        gives_way.then_some(weakest)
+    }
+
+    /// Returns the claim of the last of `class` who waits, with so `many` more of its partition.
+    fn claim(&self, class: Class, many: usize, order: Order, slots: &impl Slots) -> Claim {
+        let within = class.partition.map_or(Within::Nothing, |number| {
+            let waiting = (self.waiters.len_of(number) + many) as i64;
+            self.shares.within(number, slots.taken_by(number) + waiting)
+        });
+        // Without an order of priorities, they say whom a reserve keeps waiting.
+        let rank = match order {
+            Order::Priority => class.priority as i64,
+            Order::Fifo | Order::Lifo | Order::CoDel => self.shares.floor(class.priority),
+        };
+        Claim { within, rank }
     }
 
     fn look_if_drained(&mut self) {
@@ -183,16 +241,22 @@ impl Hall {
         }
     }
 
-    fn refuses(&mut self, visitor: &Visitor, slots: &impl Slots, now: Instant) -> Option<Refusal> {
-        let in_flight = slots.in_flight();
-        let next_slot = self.drain.time_for(1, in_flight, now);
-        if self.waiters.len() >= self.settings.max_queue {
-            return Some(Refusal::new(Reason::BulkheadFull, next_slot));
-        }
+    /// Returns how long it takes until the next slot comes free, if that is known.
+    fn next_slot(&self, slots: &impl Slots, now: Instant) -> Option<Duration> {
+        self.drain.time_for(1, slots.in_flight(), now)
+    }
+
+    /// Returns the refusal of one who comes and cannot be served before his deadline.
+    fn finds_too_late(
+        &mut self,
+        visitor: &Visitor,
+        slots: &impl Slots,
+        now: Instant,
+    ) -> Option<Refusal> {
         let left = visitor.deadline?.saturating_duration_since(now);
         let needed = self.time_needed(visitor.class, slots, now);
         let is_too_long = needed.is_some_and(|needed| needed > left);
-        if left.is_zero() || is_too_long && !self.finds_out(in_flight, now) {
+        if left.is_zero() || is_too_long && !self.finds_out(slots.in_flight(), now) {
             let too_long = needed.map(|needed| needed.saturating_sub(left));
             return Some(Refusal::new(Reason::DeadlineExceeded, too_long));
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use loom::model::Builder;
 use loom::thread;
 use tokio::time::Instant;
+use watertight_core::Priority;
 
 use super::permit::Place;
 use super::ticket::Standing;
@@ -24,11 +25,15 @@ fn check(model: impl Fn() + Send + Sync + 'static) {
 }
 
 fn room(limit: usize, max_queue: usize) -> Arc<Room> {
+    room_with(limit, max_queue, Order::Fifo)
+}
+
+fn room_with(limit: usize, max_queue: usize, order: Order) -> Arc<Room> {
     Arc::new(Room::new(RoomSettings {
         limit,
         max_queue,
         max_wait: Duration::from_secs(1),
-        order: Order::Fifo,
+        order,
         reserves: Vec::new(),
         partitions: Vec::new(),
         stripes: 2,
@@ -308,5 +313,81 @@ fn a_higher_limit_serves_who_waits() {
 
         served(&room, standing);
         assert_eq!((room.in_flight(), room.queued()), (2, 0));
+    });
+}
+
+/// One who takes the place of whoever is less important in the full queue.
+fn visit_as_critical(room: &Room, stripe: u32) -> Standing {
+    let mut visitor = Visitor::default();
+    visitor.class.priority = Priority::Critical;
+    room.take_or_wait(stripe, &visitor, Instant::now)
+}
+
+#[test]
+fn who_is_displaced_has_no_slot_and_who_has_one_is_not_displaced() {
+    for limit in [1, PLENTY] {
+        check(move || {
+            let room = room_with(limit, 1, Order::Priority);
+            let place = fill(&room, limit).pop().unwrap();
+            let Standing::Waiting { at, .. } = visit(&room, 0) else {
+                unreachable!()
+            };
+            let other = Arc::clone(&room);
+
+            let thread = thread::spawn(move || leave(&other, place));
+            let critical = visit_as_critical(&room, 1);
+            thread.join().unwrap();
+
+            match poll(&room, at) {
+                Standing::Entered(place) => leave(&room, place),
+                Standing::Refused(_) => {}
+                Standing::Waiting { .. } => unreachable!("a slot was given back"),
+            }
+            leave(&room, served(&room, critical));
+            assert_eq!((room.in_flight(), room.queued()), (limit - 1, 0));
+            free_are(&room, 1);
+        });
+    }
+}
+
+#[test]
+fn who_goes_while_he_is_displaced_takes_nothing_along() {
+    check(|| {
+        let room = room_with(1, 1, Order::Priority);
+        let place = enter(&room, 0).unwrap();
+        let Standing::Waiting { at, .. } = visit(&room, 0) else {
+            unreachable!()
+        };
+        let other = Arc::clone(&room);
+
+        let thread = thread::spawn(move || visit_as_critical(&other, 1));
+        room.abandon(at, 0, Instant::now);
+        leave(&room, place);
+        let critical = thread.join().unwrap();
+
+        leave(&room, served(&room, critical));
+        free_are(&room, 1);
+    });
+}
+
+#[test]
+fn of_two_who_want_one_place_the_queue_has_one() {
+    check(|| {
+        let room = room_with(1, 1, Order::Priority);
+        let place = enter(&room, 0).unwrap();
+        let low = visit(&room, 0);
+        let other = Arc::clone(&room);
+
+        let thread = thread::spawn(move || visit_as_critical(&other, 1));
+        let mine = visit_as_critical(&room, 0);
+        let theirs = thread.join().unwrap();
+
+        let waits = |standing: &Standing| matches!(standing, Standing::Waiting { .. });
+        assert!(waits(&low) && waits(&mine) != waits(&theirs));
+        assert_eq!((room.in_flight(), room.queued()), (1, 1));
+        leave(&room, place);
+        let critical = if waits(&mine) { mine } else { theirs };
+        leave(&room, served(&room, critical));
+        free_are(&room, 1);
     });
 }

@@ -1,5 +1,6 @@
 //! The machine: how many calls are in flight, which of them may have a slot, and who waits for one.
 
+mod claim;
 mod counter;
 mod floors;
 mod hall;

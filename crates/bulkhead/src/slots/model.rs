@@ -35,11 +35,14 @@ struct Obvious {
 enum Told {
     Enter,
     Wait,
+    /// He waits, and another is refused for it.
+    Displace(usize),
     Full,
 }
 
 impl Obvious {
-    fn may(&self, class: Class) -> bool {
+    /// How many slots one of a class leaves free.
+    fn kept(&self, class: Class) -> usize {
         let limit = self.settings.limit;
         let kept: usize = self
             .settings
@@ -48,7 +51,37 @@ impl Obvious {
             .filter(|(reserved_for, _)| *reserved_for < class.priority)
             .map(|(_, share)| (share * limit as f64 - 1e-9).ceil() as usize)
             .sum();
-        self.inside.len() + kept.min(limit - 1) < limit
+        kept.min(limit - 1)
+    }
+
+    fn may(&self, class: Class) -> bool {
+        self.inside.len() + self.kept(class) < self.settings.limit
+    }
+
+    /// How many slots belong to each partition: its share of them, and one at least. If those are
+    /// too many, who has most gives one, and of equals who has the least share, and is the last.
+    fn owned(&self) -> Vec<usize> {
+        let least = Class {
+            priority: Priority::Background,
+            partition: None,
+        };
+        let there_are = self.settings.limit - self.kept(least);
+        let shares = self.settings.partitions.iter().map(|(_, share)| *share);
+        let shares: Vec<_> = shares.collect();
+        let whole = |share: &f64| (share * self.settings.limit as f64 + 1e-9).floor() as usize;
+        let mut owned: Vec<_> = shares.iter().map(|share| whole(share).max(1)).collect();
+        while owned.iter().sum::<usize>() > there_are {
+            let most = *owned.iter().max().expect("there are partitions");
+            let richest = (0..owned.len()).filter(|at| owned[*at] == most).rev();
+            let at = richest.min_by(|a, b| shares[*a].total_cmp(&shares[*b]));
+            owned[at.expect("one has most")] -= 1;
+        }
+        owned
+    }
+
+    fn taken(&self, partition: Option<u16>) -> usize {
+        let of_it = self.inside.iter();
+        of_it.filter(|other| other.partition == partition).count()
     }
 
     /// Whether the partition of a class has not got its share.
@@ -56,25 +89,57 @@ impl Obvious {
         let Some(number) = class.partition else {
             return false;
         };
-        let share = self.settings.partitions[usize::from(number)].1;
-        let owned = (share * self.settings.limit as f64 + 1e-9).floor() as usize;
-        let taken = self
-            .inside
-            .iter()
-            .filter(|other| other.partition == class.partition);
-        taken.count() < owned
+        self.taken(class.partition) < self.owned()[usize::from(number)]
     }
 
     fn come(&mut self, who: usize, class: Class) -> Told {
         if self.may(class) {
             self.inside.push(class);
-            Told::Enter
-        } else if self.waiting.len() < self.settings.max_queue {
-            self.waiting.push((who, class));
-            Told::Wait
-        } else {
-            Told::Full
+            return Told::Enter;
         }
+        if self.settings.max_queue == 0 {
+            return Told::Full;
+        }
+        self.waiting.push((who, class));
+        if self.waiting.len() <= self.settings.max_queue {
+            return Told::Wait;
+        }
+        let (weakest, _) = self.waiting.remove(self.weakest());
+        if weakest == who {
+            Told::Full
+        } else {
+            Told::Displace(weakest)
+        }
+    }
+
+    /// Who of all who wait has least of a claim to. One after the other is given what belongs to
+    /// his partition, in the order in which they would be served if all of them may.
+    fn weakest(&self) -> usize {
+        let rank = |at: usize| match self.settings.order {
+            Order::Priority => self.waiting[at].1.priority as usize,
+            _ => self.kept(self.waiting[at].1),
+        };
+        let mut turns: Vec<_> = (0..self.waiting.len()).collect();
+        if self.settings.order == Order::Lifo {
+            turns.reverse();
+        }
+        turns.sort_by_key(|at| rank(*at));
+        let owned = self.owned();
+        let mut given = vec![0; owned.len()];
+        let mut lends = |at: usize| {
+            let partition = self.waiting[at].1.partition;
+            let Some(number) = partition.map(usize::from) else {
+                return 2;
+            };
+            given[number] += 1;
+            let has = self.taken(partition) + given[number];
+            let share = self.settings.partitions[number].1;
+            let places = (share * self.settings.max_queue as f64 + 1e-9).floor() as usize;
+            usize::from(has > owned[number]) + usize::from(has > owned[number] + places)
+        };
+        let claims = turns.into_iter().map(|at| (lends(at), rank(at), at));
+        let weakest = claims.max_by_key(|(lends, rank, _)| (*lends, *rank));
+        weakest.expect("somebody waits").2
     }
 
     /// Serves one of those who wait and may be served, if there is one.
@@ -157,6 +222,7 @@ impl Pair {
             class,
             ..Visitor::default()
         };
+        let expected = self.obvious.come(who, class);
         let told = match self.stage.visit(&visitor) {
             Standing::Entered(place) => {
                 self.inside.push((place, class));
@@ -164,14 +230,27 @@ impl Pair {
             }
             Standing::Waiting { at, .. } => {
                 self.waiting.push((who, at, class, 1000));
-                Told::Wait
+                self.displaced(&expected).map_or(Told::Wait, Told::Displace)
             }
             Standing::Refused(refusal) => {
                 assert_eq!(refusal.reason, Reason::BulkheadFull);
                 Told::Full
             }
         };
-        assert_eq!(told, self.obvious.come(who, class));
+        assert_eq!(told, expected);
+    }
+
+    /// Returns who has been refused to make room, if the one has who is expected to.
+    fn displaced(&mut self, expected: &Told) -> Option<usize> {
+        let Told::Displace(who) = *expected else {
+            return None;
+        };
+        let at = self.waiting.iter().position(|(other, ..)| *other == who);
+        let (_, at, ..) = self.waiting.remove(at.expect("he waited"));
+        match self.stage.poll(at) {
+            Standing::Refused(refusal) if refusal.reason == Reason::BulkheadFull => Some(who),
+            _ => None,
+        }
     }
 
     /// Lets milliseconds go by, and those be refused whose time is over.
@@ -240,6 +319,9 @@ fn any_settings() -> impl Strategy<Value = RoomSettings> {
         vec![],
         vec![("web".to_owned(), 0.5)],
         vec![("web".to_owned(), 0.3), ("batch".to_owned(), 0.3)],
+        [("web", 0.02), ("batch", 0.5), ("mail", 0.08)]
+            .map(|(name, share)| (name.to_owned(), share))
+            .into(),
     ];
     (
         prop::sample::select(orders.to_vec()),

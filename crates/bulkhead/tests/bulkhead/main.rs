@@ -8,6 +8,8 @@ mod cancellation;
 mod contract;
 mod cost;
 mod deadline;
+mod displacement;
+mod flood;
 mod handle;
 mod isolate;
 mod keys;

@@ -146,6 +146,26 @@ async fn what_was_lent_goes_back_to_the_owner_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_small_share_is_a_slot_as_long_as_there_is_one() {
+    let stage = stage(20, |it| {
+        it.max_queue(9)
+            .max_wait(SECOND)
+            .partition("web", 0.04)
+            .partition("batch", 0.9)
+            .partition("mail", 0.06)
+    });
+    let slots = |limit| {
+        stage.bulkhead.resize(limit).unwrap();
+        ["web", "batch", "mail"].map(|name| stage.bulkhead.partition(name).unwrap().slots)
+    };
+
+    assert_eq!(slots(100), [4, 90, 6]);
+    assert_eq!(slots(10), [1, 8, 1]);
+    assert_eq!(slots(3), [1, 1, 1]);
+    assert_eq!(slots(2), [0, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_partition_that_nobody_has_heard_of_is_none() {
     let mut stage = stage(2, |it| {
         it.max_queue(1)
