@@ -34,6 +34,56 @@ pub use watertight_core::BoxError;
 /// assert_eq!(tokio::spawn(call).await.unwrap().unwrap(), 3);
 /// # });
 /// ```
+///
+/// The future of this layer cannot be spawned:
+///
+/// ```compile_fail
+/// # use std::pin::Pin;
+/// # use std::task::{Context, Poll};
+/// #
+/// # use tower::layer::layer_fn;
+/// # use tower::{BoxError, Service};
+/// # use watertight_contract::spawnable;
+/// #
+/// struct PassFuture<S, Req>
+/// where
+///     S: Service<Req>,
+/// {
+///     inner: Pin<Box<S::Future>>,
+/// }
+/// #
+/// # impl<S, Req> Future for PassFuture<S, Req>
+/// # where
+/// #     S: Service<Req>,
+/// # {
+/// #     type Output = Result<S::Response, S::Error>;
+/// #
+/// #     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+/// #         self.inner.as_mut().poll(cx)
+/// #     }
+/// # }
+/// #
+/// # struct Pass<S>(S);
+/// #
+/// # impl<S, Req> Service<Req> for Pass<S>
+/// # where
+/// #     S: Service<Req, Error = BoxError>,
+/// # {
+/// #     type Response = S::Response;
+/// #     type Error = BoxError;
+/// #     type Future = PassFuture<S, Req>;
+/// #
+/// #     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+/// #         self.0.poll_ready(cx)
+/// #     }
+/// #
+/// #     fn call(&mut self, request: Req) -> Self::Future {
+/// #         PassFuture { inner: Box::pin(self.0.call(request)) }
+/// #     }
+/// # }
+///
+/// let call = spawnable!(layer_fn(Pass), 2, |n: u32| n + 1);
+/// ```
 #[macro_export]
 macro_rules! spawnable {
     ($layer:expr, $request:expr, $answer:expr $(,)?) => {{

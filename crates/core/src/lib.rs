@@ -78,6 +78,10 @@ pub use tracked::{Tracked, fail_on_panic};
 pub use window::{Pending, Record, Recorded, Run, Standing, Tally, Window};
 
 /// The error of every layer, as tower's own middleware has it.
+///
+/// In an async block that is spawned, call a stack by `ready().await?.call(request).await`. The
+/// future of tower's `oneshot` is not known to be `Send` there if a layer is over a service with this
+/// error, whoever made them: "implementation of `From` is not general enough".
 pub type BoxError = Box<DynError>;
 
 /// What is in a [`BoxError`].
