@@ -11,6 +11,8 @@ use crate::store::{Act, Answer, Order, Rule, Store};
 use crate::{Quotas, SlidingWindow};
 
 /// What a [`Leased`](super::Leased) answers, which is at once while there are permits left.
+///
+/// While there are none it is to be polled in a tokio runtime.
 #[must_use = "futures do nothing unless polled"]
 pub struct LeasedAsking<St: Store>(State<St>);
 

@@ -11,7 +11,9 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
 use tower::{Layer, Service};
 use watertight_core::{Key, Name};
 use watertight_metrics::Registry;
-use watertight_ratelimit::store::{Act, InStore, LeaseError, Leased, Order, Rule, Store};
+use watertight_ratelimit::store::{
+    Act, InStore, LeaseError, Leased, OnStoreFailure, Order, Rule, Store,
+};
 use watertight_ratelimit::{LeakyBucketLayer, Quota, Quotas, RateLimitBuilder, Rules, TokenBucket};
 
 use super::fake::Behaviour::{AnswersAfter, AnswersAtOnce, Errs, ErrsAfter, PanicsWhenAsked};
@@ -191,6 +193,43 @@ async fn a_call_that_asks_and_is_not_polled_holds_up_the_others_for_a_second_and
     assert!(waits.is_woken());
     assert_pending!(waits.poll());
     assert_eq!(store.acts(), up_to(&[4]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_call_that_is_not_polled_asks_by_itself_after_a_second() {
+    let store = Fake::that(AnswersAfter(MS));
+    let layer = leased(&store, Quota::per_hour(100), 8).store_timeout(5 * SECOND);
+    let layer = layer.on_store_failure(OnStoreFailure::Refuse).build();
+    let mut api = layer.layer(Echo);
+    let mut left_alone = spawn(api.call("get"));
+    assert_pending!(left_alone.poll());
+    let mut waits: Vec<_> = (0..3).map(|_| spawn(api.call("get"))).collect();
+    for call in &mut waits {
+        assert_pending!(call.poll());
+    }
+
+    advance(SECOND - MS).await;
+    assert!(waits.iter().all(|call| !call.is_woken()));
+    advance(MS).await;
+    assert!(waits.iter().all(|call| call.is_woken()));
+    // The first of them is left alone as well, and so the others have another second to wait.
+    for call in &mut waits {
+        assert_pending!(call.poll());
+    }
+    assert_eq!(store.acts(), up_to(&[1, 1]));
+    advance(SECOND).await;
+    assert!(waits[1].is_woken() && waits[2].is_woken());
+    assert_pending!(waits[1].poll());
+    assert_pending!(waits[2].poll());
+    assert_eq!(store.acts(), up_to(&[1]));
+    advance(MS).await;
+
+    assert_ready_ok!(waits[1].poll());
+    assert!(waits[2].is_woken());
+    assert_pending!(waits[2].poll());
+    advance(MS).await;
+    assert_ready_ok!(waits[2].poll());
+    assert_eq!(layer.handle().snapshot().timed_out, 0);
 }
 
 #[tokio::test(start_paused = true)]
