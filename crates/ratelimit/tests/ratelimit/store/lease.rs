@@ -16,7 +16,9 @@ use watertight_ratelimit::store::{
 };
 use watertight_ratelimit::{LeakyBucketLayer, Quota, Quotas, RateLimitBuilder, Rules, TokenBucket};
 
-use super::fake::Behaviour::{AnswersAfter, AnswersAtOnce, Errs, ErrsAfter, PanicsWhenAsked};
+use super::fake::Behaviour::{
+    AnswersAfter, AnswersAtOnce, Errs, ErrsAfter, GivesUp, PanicsWhenAsked,
+};
 use super::fake::{Fake, bucket_in};
 use crate::stage::{Echo, MS, SECOND, answered, call, refusal};
 
@@ -233,6 +235,32 @@ async fn who_waits_for_a_call_that_is_not_polled_asks_by_itself_after_a_second()
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_for_one_that_went_away_does_so_for_as_long_as_it_can_wait() {
+    let store = Fake::that(GivesUp);
+    let layer = leased(&store, Quota::per_hour(100), 8).store_timeout(20 * MS);
+    let layer = layer.on_store_failure(OnStoreFailure::Allow).build();
+    let mut api = layer.layer(Echo);
+    let mut goes_away = spawn(api.call("get"));
+    let mut asks = spawn(api.call("get"));
+    assert_pending!(goes_away.poll());
+    assert_pending!(asks.poll());
+    advance(15 * MS).await;
+    let mut waits = spawn(api.call("get"));
+    assert_pending!(waits.poll());
+
+    drop(goes_away);
+    assert_pending!(asks.poll());
+    assert_pending!(waits.poll());
+    advance(5 * MS).await;
+    assert_ready_ok!(asks.poll());
+    assert_ready_ok!(waits.poll());
+
+    let timeouts = store.asked().into_iter().map(|asked| asked.timeout);
+    assert_eq!(timeouts.collect::<Vec<_>>(), [20 * MS, 5 * MS]);
+    assert_eq!(layer.handle().snapshot().timed_out, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_panics_leaves_nobody_waiting() {
     let store = Fake::that(AnswersAfter(MS));
     let mut api = leased(&store, Quota::per_hour(100), 8).build().layer(Echo);
@@ -254,6 +282,7 @@ fn take<St: Store>(store: &St, cost: u64) -> St::Asking {
         rule: Rule::TokenBucket(&quotas),
         act: Act::Take(cost),
         patience: Duration::MAX,
+        timeout: Duration::MAX,
     })
 }
 
@@ -401,6 +430,7 @@ async fn keys_without_room_for_a_lease_are_asked_call_by_call() {
         rule: Rule::TokenBucket(&quotas),
         act: Act::Take(1),
         patience: Duration::MAX,
+        timeout: Duration::MAX,
     };
 
     let _first = store.ask(&order("acme"));
