@@ -53,13 +53,20 @@ impl Policy {
     }
 
     /// Returns what a store is to be told that keeps these quotas.
-    pub(crate) fn order(&self, key: Option<Key>, act: Act, patience: Duration) -> Order<'_> {
+    pub(crate) fn order(
+        &self,
+        key: Option<Key>,
+        act: Act,
+        patience: Duration,
+        timeout: Duration,
+    ) -> Order<'_> {
         Order {
             policy: self.names[0],
             key,
             rule: self.plant.rule(&self.quotas),
             act,
             patience: patience.min(self.plant.max_wait()),
+            timeout,
         }
     }
 

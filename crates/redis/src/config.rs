@@ -13,10 +13,10 @@ pub struct RedisConfig {
     /// How long it may take to connect, above zero.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub connection_timeout: Duration,
-    /// How long Redis may take to answer, above zero. Callers mostly wait for less.
+    /// How long Redis may take to answer, above zero. Layers mostly wait for less, and then it is that.
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub response_timeout: Duration,
-    /// When Redis is not asked for a while, since it fails or is slow. What is left out of it in a
+    /// When Redis is not asked for a while, since it fails. What is left out of it in a
     /// file is that of [`BreakerConfig`].
     pub breaker: BreakerConfig,
 }
@@ -30,9 +30,6 @@ impl RedisConfig {
     pub const RESPONSE_TIMEOUT: Duration = Duration::from_millis(500);
     /// One may be unlucky, and after five a store that is down costs its callers nothing more.
     pub const CONSECUTIVE_FAILURES: u32 = 5;
-    /// Shorter than a layer waits by default: a call that was given up counts as slow. Where the
-    /// layer's timeout is another one, this has to be below it.
-    pub const SLOW_CALL: Duration = Duration::from_millis(40);
     /// A restart or a failover is over within seconds, and a probe costs little.
     pub const OPEN_FOR: Duration = Duration::from_secs(1);
     /// Whoever repairs Redis does not wait for longer until it is used again.
@@ -63,8 +60,6 @@ impl Default for RedisConfig {
     fn default() -> Self {
         let breaker = BreakerConfig {
             consecutive_failures: Self::CONSECUTIVE_FAILURES,
-            slow_call: Some(Self::SLOW_CALL),
-            slow_rate: 0.5,
             open_for: Self::OPEN_FOR,
             open_backoff: Some(OpenBackoff {
                 factor: 2.0,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use watertight_core::ConfigError;
+use watertight_ratelimit::store::StoreError;
 
 /// Why a [`RedisStore`](crate::RedisStore) has no answer.
 ///
@@ -16,7 +17,10 @@ pub enum Error {
         /// How long it takes until it is tried again.
         retry_after: Option<Duration>,
     },
-    /// There is no connection, or no answer came in time.
+    /// No answer came within [`Order::timeout`](watertight_ratelimit::store::Order::timeout), or
+    /// [`response_timeout`](crate::RedisConfig::response_timeout).
+    TimedOut,
+    /// There is no connection.
     Unreachable(Cause),
     /// Redis does not do what it is asked: a wrong password, no memory left, no leave, no master.
     Refused(Cause),
@@ -35,7 +39,10 @@ pub struct Cause(RedisError);
 impl Error {
     /// Returns whether it says something of Redis or the way there, rather than of one order.
     pub(crate) const fn is_of_the_path(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Refused(_))
+        matches!(
+            self,
+            Self::TimedOut | Self::Unreachable(_) | Self::Refused(_)
+        )
     }
 }
 
@@ -49,6 +56,9 @@ impl From<RedisError> for Error {
     fn from(error: RedisError) -> Self {
         if says(&error, "WRONGTYPE") || says(&error, "MALFORMED") {
             return Self::Foreign(Cause(error));
+        }
+        if error.is_timeout() {
+            return Self::TimedOut;
         }
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::ClusterDown | ServerErrorKind::MasterDown) => {
@@ -77,10 +87,14 @@ impl fmt::Display for Error {
             Self::Open { .. } => {
                 f.write_str("redis has failed too often, and is not asked for now")
             }
-            Self::Unreachable(_) => f.write_str("redis cannot be reached"),
-            Self::Refused(_) => f.write_str("redis refuses to answer"),
-            Self::Foreign(_) => f.write_str("the value of a key in redis is not a quota"),
-            Self::Impossible(_) => f.write_str("redis cannot keep this quota"),
+            Self::TimedOut => f.write_str("redis did not answer in time"),
+            // A log says no more of an error than this.
+            Self::Unreachable(cause) => write!(f, "redis cannot be reached: {cause}"),
+            Self::Refused(cause) => write!(f, "redis refuses to answer: {cause}"),
+            Self::Foreign(cause) => {
+                write!(f, "the value of a key in redis is not a quota: {cause}")
+            }
+            Self::Impossible(error) => write!(f, "redis cannot keep this quota: {error}"),
             Self::Unreadable => f.write_str("redis has returned what no script of ours returns"),
         }
     }
@@ -91,6 +105,7 @@ impl StdError for Error {
         match self {
             Self::Unreachable(cause) | Self::Refused(cause) | Self::Foreign(cause) => Some(cause),
             Self::Impossible(error) => Some(error),
+            Self::TimedOut => Some(&StoreError::TimedOut),
             Self::Open { .. } | Self::Unreadable => None,
         }
     }

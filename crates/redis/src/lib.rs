@@ -56,9 +56,11 @@
 //!
 //! An order is not tried again where that could take something twice; only the client of a cluster
 //! does so when a connection breaks, and errs to the safe side. After five failures in a row, or
-//! when half of the calls take longer than 40 ms, a breaker opens, and for a second and then ever
-//! longer, up to 10 s, nothing is asked but by a few probes; a caller then waits for nothing. Nobody
-//! has to do anything for the store to be used again. In a cluster a row of failures does not count,
+//! when half of twenty orders fail, a breaker opens, and for a second and then ever longer, up to 10 s,
+//! nothing is asked but by a few probes; a caller then waits for nothing. An order that has no answer
+//! within the `store_timeout` of its layer is a failure like any other, however short that is; one
+//! whose caller goes away before is none. Nobody has to do anything for the store to be used again. In
+//! a cluster a row of failures does not count,
 //! since those of one node are no reason to ask no other. The breaker stands in the registry under the
 //! name of the store, and [`RedisStore::breaker`] is its handle.
 //!
@@ -117,12 +119,13 @@
 //!
 //! # Cancellation
 //!
-//! An order that is dropped may have been carried out: what it took stays taken. Dropped after longer
-//! than 40 ms it counts as a slow call with the breaker, and five in a row make it connect anew.
+//! An order that is dropped may have been carried out: what it took stays taken. It says nothing to
+//! the breaker, but five in a row without an answer make the store connect anew.
 //!
 //! # Errors
 //!
-//! An [`Error`] says whether Redis [was not asked](Error::Open), [cannot be
+//! An [`Error`] says whether Redis [was not asked](Error::Open), [did not answer in
+//! time](Error::TimedOut), which a layer counts as a timeout, [cannot be
 //! reached](Error::Unreachable), [refuses](Error::Refused), has [a value that is not
 //! ours](Error::Foreign) or [cannot keep such a quota](Error::Impossible). What becomes of the call is
 //! up to the layer.
@@ -134,7 +137,7 @@
 //! | [`prefix`](RedisConfig::prefix) | `watertight` |
 //! | [`connection_timeout`](RedisConfig::connection_timeout) | 500 ms |
 //! | [`response_timeout`](RedisConfig::response_timeout) | 500 ms; the layer's own is 50 ms |
-//! | [`breaker`](RedisConfig::breaker) | 5 failures in a row; half of 20 calls failed, or slower than 40 ms; open for 1 s to 10 s, jitter 0.3 |
+//! | [`breaker`](RedisConfig::breaker) | 5 failures in a row; half of 20 calls failed; open for 1 s to 10 s, jitter 0.3 |
 //!
 //! The reasons are at the constants of [`RedisConfig`].
 

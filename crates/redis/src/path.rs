@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tokio::time::timeout;
 use tower_service::Service;
 use watertight_core::{Classify, DynError, ErrorsAreFailures, Outcome};
 
@@ -31,7 +32,10 @@ impl Service<Arc<Question>> for Path {
 
     fn call(&mut self, question: Arc<Question>) -> Self::Future {
         let link = Arc::clone(&self.0);
-        Box::pin(async move { link.ask(&question).await })
+        Box::pin(async move {
+            let answered = timeout(question.timeout, link.ask(&question)).await;
+            answered.unwrap_or(Err(Error::TimedOut))
+        })
     }
 }
 

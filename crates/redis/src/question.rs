@@ -18,6 +18,8 @@ use crate::units;
 pub(crate) struct Question {
     pub(crate) key: String,
     pub(crate) arguments: Vec<String>,
+    /// How long the answer is waited for.
+    pub(crate) timeout: Duration,
     act: Act,
     way: Way,
 }
@@ -47,6 +49,7 @@ impl Question {
         Ok(Self {
             key: name_of_key(prefix, order, &kind),
             arguments: arguments.ok_or_else(|| unknown("act", order.act))?,
+            timeout: order.timeout,
             act: order.act,
             way,
         })

@@ -96,6 +96,7 @@ fn question(rule: Rule<'_>, act: Act, patience: Duration) -> Question {
         rule,
         act,
         patience,
+        timeout: Duration::MAX,
     };
     Question::new("test", &order).expect("numbers that fit")
 }

@@ -18,7 +18,8 @@ use super::{Answer, Order, Rule};
     note = "`watertight-redis` has stores for many processes"
 )]
 pub trait Store: Clone + Send + Sync + 'static {
-    /// Why it could not answer.
+    /// Why it could not answer. One that comes from a [`StoreError::TimedOut`](super::StoreError::TimedOut)
+    /// counts as that: the store has ended the order when its [time](Order::timeout) was over.
     type Error: Error + Send + Sync + 'static;
 
     /// An answer that is under way: of an `async` block it is a `Pin<Box<dyn Future<..> + Send>>`,

@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::fmt;
 
-use watertight_core::BoxError;
+use watertight_core::{BoxError, causes};
 
 /// Why a store did not say what it was asked.
 #[derive(Debug)]
@@ -11,6 +11,21 @@ pub enum StoreError {
     Failed(BoxError),
     /// It did not answer within [`StoreConfig::timeout`](super::StoreConfig::timeout).
     TimedOut,
+}
+
+impl StoreError {
+    /// Returns what an error of a store comes to: it may say that its time was over.
+    pub(super) fn of(error: impl Into<BoxError>) -> Self {
+        let error = error.into();
+        let is_timeout = |cause: &(dyn Error + 'static)| {
+            let cause = cause.downcast_ref();
+            matches!(cause, Some(Self::TimedOut))
+        };
+        if causes(&*error).any(is_timeout) {
+            return Self::TimedOut;
+        }
+        Self::Failed(error)
+    }
 }
 
 impl fmt::Display for StoreError {

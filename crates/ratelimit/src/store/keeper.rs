@@ -81,7 +81,7 @@ impl Core {
             (keeper.store.ask(&order), limits.store.timeout)
         };
         let answer = match timeout(time, asking).await {
-            Ok(answer) => answer.map_err(StoreError::Failed),
+            Ok(answer) => answer.map_err(StoreError::of),
             Err(_) => Err(StoreError::TimedOut),
         };
         answer.inspect_err(|error| self.store_failed(error))

@@ -13,7 +13,8 @@ use crate::verdict::{Ask, Verdict};
 impl Limits {
     /// Returns what a store is to be told that keeps the quotas of who asks.
     pub(crate) fn order(&self, ask: Ask, act: Act, patience: Duration) -> Order<'_> {
-        self.policy(ask.plan).order(ask.key, act, patience)
+        let timeout = self.store.timeout;
+        self.policy(ask.plan).order(ask.key, act, patience, timeout)
     }
 
     /// Returns what a store's decision says.

@@ -42,7 +42,8 @@
 //! [`store_timeout`](crate::RateLimitBuilder::store_timeout). It is counted in [`StoredSnapshot`], is
 //! one event a second, and says nothing of the next call, which asks again: so it is over when the
 //! store answers. A store that takes long to fail has every call wait for the timeout, so it is the
-//! store that should have a breaker. A panic of the store goes on to the caller.
+//! store that should have a breaker. Each [order](Order::timeout) says how long it is waited for, so
+//! that a store can tell what has failed from what its caller has left. A panic of the store goes on to the caller.
 //!
 //! # Readiness
 //!

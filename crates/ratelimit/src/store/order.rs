@@ -18,6 +18,13 @@ pub struct Order<'a> {
     /// How long the call can wait for its turn, which only a leaky bucket has: until its deadline,
     /// and no longer than [`LeakyBucket::max_wait`].
     pub patience: Duration,
+    /// How long the answer is waited for, which is [`StoreConfig::timeout`](super::StoreConfig::timeout)
+    /// or what is left of it.
+    ///
+    /// A store that keeps count of its failures ends an order by itself then, with an error. It is
+    /// polled once more when the time is over, before it is given up: what is dropped earlier is no
+    /// failure, for its caller has gone away.
+    pub timeout: Duration,
 }
 
 /// How much may come, and how it is counted. The settings are valid, and may be others than last

@@ -189,7 +189,7 @@ pub(super) fn answered<E: Into<BoxError>>(
     answer: Result<Result<Answer, E>, Elapsed>,
 ) -> Result<Answer, StoreError> {
     match answer {
-        Ok(answer) => answer.map_err(|error| StoreError::Failed(error.into())),
+        Ok(answer) => answer.map_err(StoreError::of),
         Err(_) => Err(StoreError::TimedOut),
     }
 }

@@ -142,7 +142,7 @@ where
         // A store that answers at once has the instance called that is ready. One that does not is
         // polled again before anything waits for it, by who waits.
         let polled = Pin::new(&mut asking).poll(&mut Context::from_waker(Waker::noop()));
-        let polled = polled.map_err(|error| StoreError::Failed(error.into()));
+        let polled = polled.map_err(StoreError::of);
         if mode == Mode::Shadow {
             let call = self.look_on(inquiry, asking, polled);
             let start = || self.inner.call(request);

@@ -60,7 +60,8 @@ pub enum OnStoreFailure {
     /// It passes: for limits that only keep things fair.
     Allow,
     /// It is refused, with [`Reason::NotReady`](watertight_core::Reason::NotReady): for limits that
-    /// must hold whatever it costs, such as those of guessing passwords.
+    /// must hold whatever it costs, such as those of guessing passwords. What the store has said is in
+    /// the log, and not in the refusal, which goes to a client.
     Refuse,
     /// This process limits by itself, each quota by this share of it: with one divided by the number
     /// of processes they let pass together what the store would, if the calls come evenly. It knows

@@ -134,7 +134,7 @@ where
             return Poll::Ready(Ok(()));
         };
         let answer = match Pin::new(&mut asking).poll(cx) {
-            Poll::Ready(answer) => answer.map_err(|error| StoreError::Failed(error.into())),
+            Poll::Ready(answer) => answer.map_err(StoreError::of),
             Poll::Pending if this.timer.as_mut().poll(cx).is_pending() => {
                 *this.asking = Some(asking);
                 return Poll::Pending;

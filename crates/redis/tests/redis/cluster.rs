@@ -34,6 +34,7 @@ pub(crate) async fn take(store: &RedisStore, tenant: u64) -> Result<Decision, Er
         rule: Rule::TokenBucket(&quotas),
         act: Act::Take(1),
         patience: Duration::ZERO,
+        timeout: Duration::from_secs(10),
     };
     store.ask(&order).await.map(|answer| answer.decision)
 }

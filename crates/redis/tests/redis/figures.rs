@@ -48,6 +48,7 @@ async fn take(store: &RedisStore, rule: Rule<'_>, keys: std::ops::Range<u64>) ->
             rule,
             act: Act::Take(1),
             patience: Duration::MAX,
+            timeout: Duration::from_secs(10),
         };
         let begin = Instant::now();
         assert_eq!(store.ask(&order).await.expect("an answer").taken, 1);

@@ -202,6 +202,7 @@ async fn policies_of_whatever_name_have_quotas_of_their_own() {
                 rule: Rule::TokenBucket(&quotas),
                 act: Act::Take(1),
                 patience: Duration::ZERO,
+                timeout: Duration::from_secs(10),
             };
             assert_eq!(
                 remaining(&store.ask(&order).await.unwrap()),

@@ -55,7 +55,6 @@ fn store(url: &str) -> RedisStore {
         connection_timeout: Duration::from_secs(10),
         response_timeout: Duration::from_secs(10),
         breaker: BreakerConfig {
-            slow_call: None,
             open_for: Duration::from_millis(100),
             open_backoff: None,
             ..RedisConfig::default().breaker
@@ -74,6 +73,7 @@ async fn take<St: Store>(store: &St, policy: &str, rule: Rule<'_>) -> u64 {
         rule,
         act: Act::Take(1),
         patience: Duration::ZERO,
+        timeout: Duration::from_secs(10),
     };
     let answer = store.ask(&order).await;
     answer.map_or(0, |answer| u64::from(answer.decision.admitted))

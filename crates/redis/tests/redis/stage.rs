@@ -35,6 +35,7 @@ pub(crate) async fn ask(store: &RedisStore, rule: Rule<'_>, act: Act) -> Result<
         rule,
         act,
         patience: Duration::ZERO,
+        timeout: PATIENT,
     };
     store.ask(&order).await
 }

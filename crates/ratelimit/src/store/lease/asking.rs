@@ -3,6 +3,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use watertight_core::{Key, Name};
 
 use super::entry::{Follower, Lead, Step};
@@ -11,6 +12,8 @@ use crate::store::{Act, Answer, Order, Rule, Store};
 use crate::{Quotas, SlidingWindow};
 
 /// What a [`Leased`](super::Leased) answers, which is at once while there are permits left.
+///
+/// While there are none it is to be polled in a tokio runtime.
 #[must_use = "futures do nothing unless polled"]
 pub struct LeasedAsking<St: Store>(State<St>);
 
@@ -49,11 +52,13 @@ pub(super) struct Call {
     cost: u64,
     /// How many permits are held at most.
     most: u64,
+    /// Until when it waits, if not for ever.
+    until: Option<Instant>,
 }
 
 impl Call {
     /// Returns what an order to take `cost` comes to: `None` where there are turns.
-    pub(super) fn new(order: &Order<'_>, cost: u64, most: u64) -> Option<Self> {
+    pub(super) fn new(order: &Order<'_>, cost: u64, most: u64, now: Instant) -> Option<Self> {
         let (quotas, window) = match order.rule {
             Rule::TokenBucket(quotas) => (quotas.clone(), None),
             Rule::SlidingWindow(quotas, window) => (quotas.clone(), Some(window)),
@@ -66,6 +71,7 @@ impl Call {
             window,
             cost,
             most,
+            until: now.checked_add(order.timeout),
         })
     }
 
@@ -79,6 +85,9 @@ impl Call {
             },
             act: Act::TakeUpTo(wanted),
             patience: Duration::MAX,
+            timeout: self.until.map_or(Duration::MAX, |until| {
+                until.saturating_duration_since(Instant::now())
+            }),
         }
     }
 }

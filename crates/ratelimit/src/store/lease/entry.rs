@@ -1,9 +1,11 @@
 use std::mem;
+use std::ops::ControlFlow;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 use watertight_core::{Entry, Used};
 
 use super::error::LeaseError;
@@ -37,10 +39,11 @@ struct State<E> {
 }
 
 impl<E> State<E> {
-    /// Returns whether somebody asks, and is not just kept by a caller who has ceased to poll.
-    fn is_asking(&self, now: Instant) -> bool {
-        let since = self.asking_since;
-        since.is_some_and(|since| now.saturating_duration_since(since) < LEAD_LASTS)
+    /// Returns until when others wait for who asks. `None` if nobody does, or is just kept by a caller
+    /// who has ceased to poll.
+    fn asking_until(&self, now: Instant) -> Option<Instant> {
+        let until = self.asking_since? + LEAD_LASTS;
+        (until > now).then_some(until)
     }
 
     fn take_waker(&mut self, number: u64) -> Option<Waker> {
@@ -81,12 +84,13 @@ impl<E> Lease<E> {
         let mut state = self.state();
         match state.permits.spend(cost, quotas, now) {
             Found::Answer(answer) => Step::Answered(answer),
-            Found::TooFew(_) if state.is_asking(now) => {
+            Found::TooFew(_) if state.asking_until(now).is_some() => {
                 state.next_waiter += 1;
                 Step::Follows(Follower {
                     lease: Arc::clone(self),
                     number: state.next_waiter,
                     asked: state.asked,
+                    timer: None,
                 })
             }
             Found::TooFew(wanted) => Step::Leads(self.lead(&mut state, now), wanted),
@@ -210,39 +214,67 @@ pub(super) struct Follower<E> {
     number: u64,
     /// Which time the store was being asked.
     asked: u64,
+    /// Until when who asks is waited for.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl<E> Follower<E> {
-    /// Decides on the call when the store has been asked.
+    /// Decides on the call when the store has been asked, or who asks has done so for too long.
     #[allow(clippy::type_complexity, reason = "a step, or why there is none")]
     pub(super) fn poll(
         &mut self,
         cost: u64,
         quotas: &[Quota],
-        cx: &Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Result<Step<E>, LeaseError<E>>> {
+        loop {
+            match self.look(cost, quotas, cx.waker())? {
+                ControlFlow::Break(step) => return Poll::Ready(Ok(step)),
+                ControlFlow::Continue(until) => ready!(self.poll_until(until, cx)),
+            }
+        }
+    }
+
+    /// Decides on the call, or says until when it waits for who asks.
+    #[allow(clippy::type_complexity, reason = "a step, or why there is none")]
+    fn look(
+        &mut self,
+        cost: u64,
+        quotas: &[Quota],
+        waker: &Waker,
+    ) -> Result<ControlFlow<Step<E>, Instant>, LeaseError<E>> {
         let mut state = self.lease.state();
         if let Some((asked, error)) = &state.failed
             && *asked == self.asked
         {
-            return Poll::Ready(Err(error.clone()));
+            return Err(error.clone());
         }
         let now = Instant::now();
-        match state.permits.spend(cost, quotas, now) {
-            Found::Answer(answer) => Poll::Ready(Ok(Step::Answered(answer))),
-            Found::TooFew(_) if state.is_asking(now) => {
-                self.asked = state.asked;
-                let before = state.take_waker(self.number);
-                state.waiting.push((self.number, cx.waker().clone()));
-                drop(state);
-                drop(before);
-                Poll::Pending
-            }
-            Found::TooFew(wanted) => {
-                let lead = self.lease.lead(&mut state, now);
-                Poll::Ready(Ok(Step::Leads(lead, wanted)))
-            }
+        let wanted = match state.permits.spend(cost, quotas, now) {
+            Found::Answer(answer) => return Ok(ControlFlow::Break(Step::Answered(answer))),
+            Found::TooFew(wanted) => wanted,
+        };
+        let Some(until) = state.asking_until(now) else {
+            let lead = self.lease.lead(&mut state, now);
+            return Ok(ControlFlow::Break(Step::Leads(lead, wanted)));
+        };
+        self.asked = state.asked;
+        let before = state.take_waker(self.number);
+        state.waiting.push((self.number, waker.clone()));
+        drop(state);
+        drop(before);
+        Ok(ControlFlow::Continue(until))
+    }
+
+    /// Waits until then: nobody wakes the others of a caller who has ceased to poll.
+    fn poll_until(&mut self, until: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if timer.deadline() != until {
+            timer.as_mut().reset(until);
         }
+        timer.as_mut().poll(cx)
     }
 }
 

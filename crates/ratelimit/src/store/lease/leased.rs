@@ -27,7 +27,8 @@ use crate::store::{Act, Order, Rule, Store};
 ///   takes to get all of it, and no longer than half a window. Until then calls for which nothing is
 ///   left are refused here, and told so long.
 /// - One call at a time asks for a key. Others wait for its answer; if it goes away, or has none after
-///   a second, one of them asks. A failure of the store is one of all that have waited for it.
+///   a second, one of them asks, for no longer than it can wait itself. A failure of the store is one
+///   of all that have waited for it, and so is a timeout that the store [itself](Order::timeout) ends.
 /// - A penalty is taken out of what is held first. Looks do not see what is held.
 ///
 /// A leaky bucket has turns, which cannot be held: it is asked for each call. So is a call that costs
@@ -88,11 +89,11 @@ impl<St: Store> Leased<St> {
         match lease.step(cost, quotas, now) {
             Step::Answered(answer) => Some(LeasedAsking::answered(answer)),
             Step::Leads(lead, wanted) => {
-                let call = Call::new(order, cost, self.most)?;
+                let call = Call::new(order, cost, self.most, now)?;
                 Some(LeasedAsking::leads(lead, wanted, &self.store, call))
             }
             Step::Follows(follower) => {
-                let call = Call::new(order, cost, self.most)?;
+                let call = Call::new(order, cost, self.most, now)?;
                 Some(LeasedAsking::follows(follower, self.store.clone(), call))
             }
         }

@@ -153,6 +153,7 @@ async fn run(run: Run) -> Ran {
         rule: Rule::TokenBucket(&quotas),
         act: Act::Take(1),
         patience: Duration::MAX,
+        timeout: Duration::MAX,
     };
     let mut node = by_zipf();
     let mut passed: Vec<Passed> = (0..keys).map(|_| Passed::default()).collect();

@@ -7,11 +7,11 @@ use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok
 use tower::{Layer, Service};
 use watertight_core::{Reason, Rejection};
 use watertight_metrics::{Registry, What};
-use watertight_ratelimit::store::{OnStoreFailure, StoreConfig};
+use watertight_ratelimit::store::{OnStoreFailure, StoreConfig, StoreError};
 use watertight_ratelimit::{Quota, TokenBucketConfig};
 
 use super::fake::Behaviour::{
-    AnswersAfter, AnswersAtOnce, Errs, NeverAnswers, PanicsWhenAsked, PanicsWhenPolled,
+    AnswersAfter, AnswersAtOnce, Errs, GivesUp, NeverAnswers, PanicsWhenAsked, PanicsWhenPolled,
 };
 use super::fake::{Fake, bucket_in};
 use crate::stage::{Echo, MS, answered, call, counted};
@@ -29,6 +29,26 @@ async fn a_store_that_does_not_answer_is_waited_for_so_long_and_no_longer() {
     assert_eq!((answer, waited), ("get", StoreConfig::TIMEOUT));
     let snapshot = layer.handle().snapshot();
     assert_eq!((snapshot.timed_out, snapshot.failed), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_is_told_how_long_it_is_waited_for_and_may_give_up_by_itself() {
+    let store = Fake::that(GivesUp);
+    let layer = bucket_in(&store, Quota::per_second(1)).store_timeout(20 * MS);
+    let layer = layer.on_store_failure(OnStoreFailure::Allow).build();
+    let mut api = layer.layer(Echo);
+    let since = Instant::now();
+
+    api.call("get").await.unwrap();
+    let error = layer.handle().take(1).await.unwrap_err();
+
+    assert_eq!(Instant::now() - since, 40 * MS);
+    assert!(matches!(error, StoreError::TimedOut), "{error}");
+    let asked = store.asked();
+    let timeouts: Vec<_> = asked.iter().map(|asked| asked.timeout).collect();
+    assert_eq!(timeouts, [20 * MS; 2]);
+    let snapshot = layer.handle().snapshot();
+    assert_eq!((snapshot.timed_out, snapshot.failed), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,6 @@
 use std::collections::HashMap;
+use std::error::Error;
+use std::fmt;
 use std::future::pending;
 use std::io;
 use std::pin::Pin;
@@ -8,7 +10,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use watertight_core::{ConfigError, Key};
 use watertight_metrics::Registry;
-use watertight_ratelimit::store::{Act, Answer, InStore, Order, Rule, Store};
+use watertight_ratelimit::store::{Act, Answer, InStore, Order, Rule, Store, StoreError};
 use watertight_ratelimit::{
     Decision, Quotas, RateLimitBuilder, Rules, Status, TokenBucket, TokenBucketLayer,
 };
@@ -28,12 +30,13 @@ struct State {
     wait: Duration,
 }
 
-/// What the store was asked: the policy, what it was to do, and the patience.
+/// What the store was asked: the policy, what it was to do, the patience, and for how long.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Asked {
     pub(crate) policy: &'static str,
     pub(crate) act: Act,
     pub(crate) patience: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// How the store goes about it.
@@ -42,6 +45,8 @@ pub(crate) enum Behaviour {
     AnswersAtOnce,
     AnswersAfter(Duration),
     NeverAnswers,
+    /// It errs when the time of the order is over.
+    GivesUp,
     Errs,
     ErrsAfter(Duration),
     PanicsWhenAsked,
@@ -156,6 +161,7 @@ impl Store for Fake {
             policy: order.policy.as_str(),
             act: order.act,
             patience: order.patience,
+            timeout: order.timeout,
         });
         let behaviour = state.behaviour;
         if matches!(behaviour, Behaviour::PanicsWhenAsked) {
@@ -163,10 +169,15 @@ impl Store for Fake {
             panic!("in the store");
         }
         let answer = state.serve(order);
+        let timeout = order.timeout;
         Box::pin(async move {
             match behaviour {
                 Behaviour::AnswersAfter(time) => sleep(time).await,
                 Behaviour::NeverAnswers => pending().await,
+                Behaviour::GivesUp => {
+                    sleep(timeout).await;
+                    return Err(io::Error::other(Late));
+                }
                 Behaviour::Errs => return Err(io::Error::other("the store is full")),
                 Behaviour::ErrsAfter(time) => {
                     sleep(time).await;
@@ -177,6 +188,22 @@ impl Store for Fake {
             }
             Ok(answer)
         })
+    }
+}
+
+/// The store has no answer in time.
+#[derive(Debug)]
+struct Late;
+
+impl fmt::Display for Late {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("too late")
+    }
+}
+
+impl Error for Late {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&StoreError::TimedOut)
     }
 }
 

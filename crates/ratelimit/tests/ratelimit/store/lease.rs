@@ -11,10 +11,14 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
 use tower::{Layer, Service};
 use watertight_core::{Key, Name};
 use watertight_metrics::Registry;
-use watertight_ratelimit::store::{Act, InStore, LeaseError, Leased, Order, Rule, Store};
+use watertight_ratelimit::store::{
+    Act, InStore, LeaseError, Leased, OnStoreFailure, Order, Rule, Store,
+};
 use watertight_ratelimit::{LeakyBucketLayer, Quota, Quotas, RateLimitBuilder, Rules, TokenBucket};
 
-use super::fake::Behaviour::{AnswersAfter, AnswersAtOnce, Errs, ErrsAfter, PanicsWhenAsked};
+use super::fake::Behaviour::{
+    AnswersAfter, AnswersAtOnce, Errs, ErrsAfter, GivesUp, PanicsWhenAsked,
+};
 use super::fake::{Fake, bucket_in};
 use crate::stage::{Echo, MS, SECOND, answered, call, refusal};
 
@@ -194,6 +198,69 @@ async fn a_call_that_asks_and_is_not_polled_holds_up_the_others_for_a_second_and
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_for_a_call_that_is_not_polled_asks_by_itself_after_a_second() {
+    let store = Fake::that(AnswersAfter(MS));
+    let layer = leased(&store, Quota::per_hour(100), 8).store_timeout(5 * SECOND);
+    let layer = layer.on_store_failure(OnStoreFailure::Refuse).build();
+    let mut api = layer.layer(Echo);
+    let mut left_alone = spawn(api.call("get"));
+    assert_pending!(left_alone.poll());
+    let mut waits: Vec<_> = (0..3).map(|_| spawn(api.call("get"))).collect();
+    for call in &mut waits {
+        assert_pending!(call.poll());
+    }
+
+    advance(SECOND - MS).await;
+    assert!(waits.iter().all(|call| !call.is_woken()));
+    advance(MS).await;
+    assert!(waits.iter().all(|call| call.is_woken()));
+    // The first of them is left alone as well, and so the others have another second to wait.
+    for call in &mut waits {
+        assert_pending!(call.poll());
+    }
+    assert_eq!(store.acts(), up_to(&[1, 1]));
+    advance(SECOND).await;
+    assert!(waits[1].is_woken() && waits[2].is_woken());
+    assert_pending!(waits[1].poll());
+    assert_pending!(waits[2].poll());
+    assert_eq!(store.acts(), up_to(&[1]));
+    advance(MS).await;
+
+    assert_ready_ok!(waits[1].poll());
+    assert!(waits[2].is_woken());
+    assert_pending!(waits[2].poll());
+    advance(MS).await;
+    assert_ready_ok!(waits[2].poll());
+    assert_eq!(layer.handle().snapshot().timed_out, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_one_that_went_away_does_so_for_as_long_as_it_can_wait() {
+    let store = Fake::that(GivesUp);
+    let layer = leased(&store, Quota::per_hour(100), 8).store_timeout(20 * MS);
+    let layer = layer.on_store_failure(OnStoreFailure::Allow).build();
+    let mut api = layer.layer(Echo);
+    let mut goes_away = spawn(api.call("get"));
+    let mut asks = spawn(api.call("get"));
+    assert_pending!(goes_away.poll());
+    assert_pending!(asks.poll());
+    advance(15 * MS).await;
+    let mut waits = spawn(api.call("get"));
+    assert_pending!(waits.poll());
+
+    drop(goes_away);
+    assert_pending!(asks.poll());
+    assert_pending!(waits.poll());
+    advance(5 * MS).await;
+    assert_ready_ok!(asks.poll());
+    assert_ready_ok!(waits.poll());
+
+    let timeouts = store.asked().into_iter().map(|asked| asked.timeout);
+    assert_eq!(timeouts.collect::<Vec<_>>(), [20 * MS, 5 * MS]);
+    assert_eq!(layer.handle().snapshot().timed_out, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_panics_leaves_nobody_waiting() {
     let store = Fake::that(AnswersAfter(MS));
     let mut api = leased(&store, Quota::per_hour(100), 8).build().layer(Echo);
@@ -215,6 +282,7 @@ fn take<St: Store>(store: &St, cost: u64) -> St::Asking {
         rule: Rule::TokenBucket(&quotas),
         act: Act::Take(cost),
         patience: Duration::MAX,
+        timeout: Duration::MAX,
     })
 }
 
@@ -362,6 +430,7 @@ async fn keys_without_room_for_a_lease_are_asked_call_by_call() {
         rule: Rule::TokenBucket(&quotas),
         act: Act::Take(1),
         patience: Duration::MAX,
+        timeout: Duration::MAX,
     };
 
     let _first = store.ask(&order("acme"));
