@@ -20,6 +20,12 @@ pub trait ReadDeadline<Req> {
         let _ = request;
         None
     }
+
+    /// Takes off `request` what it says of how long its caller waits, since nobody believes it:
+    /// whoever passes the request on would tell the next service.
+    fn forget_time_left(&self, request: &mut Req) {
+        let _ = request;
+    }
 }
 
 /// Writes on a request how long its caller waits.

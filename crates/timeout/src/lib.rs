@@ -138,7 +138,7 @@
 //! [`at_most`](PropagateDeadlineConfig::at_most) tells the next service of a fixed one. A call
 //! without time left is refused before anybody works for it; where it comes in, no more than
 //! [`max_refused`](DeadlineConfig::max_refused) of such calls are, so that a client that always says
-//! so, for whatever bug, gets on. Both pages say more: [`DeadlineLayer`], [`PropagateDeadlineLayer`].
+//! zero, for whatever bug, gets on. Both pages say more: [`DeadlineLayer`], [`PropagateDeadlineLayer`].
 //!
 //! # The phases of a call
 //!

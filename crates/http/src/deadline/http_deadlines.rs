@@ -48,6 +48,11 @@ impl<B> ReadDeadline<Request<B>> for HttpDeadlines {
     fn hops<'a>(&self, request: &'a Request<B>) -> Option<&'a str> {
         request.headers().get(DEADLINE_CHAIN)?.to_str().ok()
     }
+
+    fn forget_time_left(&self, request: &mut Request<B>) {
+        request.headers_mut().remove(GRPC_TIMEOUT);
+        request.headers_mut().remove(DEADLINE_MS);
+    }
 }
 
 impl<B> WriteDeadline<Request<B>> for HttpDeadlines {
@@ -182,6 +187,17 @@ mod tests {
         assert_eq!(read(&[(DEADLINE_MS, "007")]), Some(7 * MS));
         let most = Duration::from_millis(u64::MAX);
         assert_eq!(read(&[(DEADLINE_MS, "99999999999999999999")]), Some(most));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_said_in_no_language() {
+        let said = [GRPC, (GRPC_TIMEOUT, "0S"), (DEADLINE_MS, "0")];
+        let mut request = request(&[said[0].clone(), said[1].clone(), said[2].clone()]);
+
+        HttpDeadlines.forget_time_left(&mut request);
+
+        assert_eq!(HttpDeadlines.time_left(&request), None);
+        assert_eq!(request.headers().len(), 1);
     }
 
     #[test]

@@ -38,8 +38,14 @@ use super::{Deadline, DeadlineConfig, DeadlineHandle};
 ///
 /// A call without time left is refused and the inner service is not called. A client that always
 /// says so, for whatever bug, would be refused for ever: so no more than
-/// [`max_refused`](DeadlineConfig::max_refused) of such calls are. The others are served within
-/// the layer's own limit, as if they had said nothing.
+/// [`max_refused`](DeadlineConfig::max_refused) of such calls are. The others are spared: they are
+/// served within the layer's own limit, as if they had said nothing. What they did say is taken
+/// off the request, from the headers of `.http()` and `.grpc()`, so that a gateway that passes the
+/// request on does not pass that on.
+///
+/// Only a call whose own word is zero is spared. One whose caller says 5 ms where it means 5 s is
+/// ended after 5 ms, every time: who says too little, but not nothing, is taken at its word. And
+/// one that comes after the deadline of a context around the layer is refused, always.
 ///
 /// # Order
 ///

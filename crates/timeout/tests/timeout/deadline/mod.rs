@@ -7,4 +7,5 @@ mod hops;
 mod inbound;
 mod mode;
 mod propagate;
+mod spared;
 mod stage;
