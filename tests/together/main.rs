@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
 
 mod attempts;
+mod deadlines;
 mod rate_limit;
 mod storm;

@@ -2,6 +2,7 @@
 
 mod body;
 mod contract;
+mod exceeded;
 mod handle;
 mod hops;
 mod inbound;
