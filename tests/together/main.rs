@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test unwraps is there")]
 
 mod attempts;
+mod deadlines;
 mod handler;
 mod rate_limit;
 mod storm;

@@ -2,7 +2,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use crate::{Context, Name};
+use crate::{Context, DynError, Name};
 
 /// Reads off a request how long its caller waits.
 ///
@@ -19,6 +19,12 @@ pub trait ReadDeadline<Req> {
     fn hops<'a>(&self, request: &'a Req) -> Option<&'a str> {
         let _ = request;
         None
+    }
+
+    /// Takes off `request` what it says of how long its caller waits, since nobody believes it:
+    /// whoever passes the request on would tell the next service.
+    fn forget_time_left(&self, request: &mut Req) {
+        let _ = request;
     }
 }
 
@@ -42,6 +48,19 @@ pub trait WriteDeadline<Req> {
     fn set_hops(&self, request: &mut Req, hops: &str) {
         let _ = (request, hops);
     }
+}
+
+/// Says whether an answer is that the deadline of its call has passed.
+///
+/// `HttpDeadlines` in `watertight-http` knows how HTTP, gRPC and tonic say so. A closure that
+/// writes deadlines knows of no such answer.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say whether a `{Res}` means that the deadline of its call has passed"
+)]
+pub trait SaysExceeded<Res> {
+    /// Whether whoever was told how long the caller waits says here that this time is over. It is
+    /// asked about every answer to a call with a deadline.
+    fn says_exceeded(&self, answer: Result<&Res, &DynError>) -> bool;
 }
 
 /// Keeps what comes after the head of a response in the context of its call.
@@ -166,6 +185,13 @@ where
     fn set_time_left(&self, request: &mut Req, left: Duration) -> bool {
         (self.write)(request, left);
         true
+    }
+}
+
+impl<F, Req, Res> SaysExceeded<Res> for WriteDeadlineFn<F, Req> {
+    #[inline]
+    fn says_exceeded(&self, _: Result<&Res, &DynError>) -> bool {
+        false
     }
 }
 

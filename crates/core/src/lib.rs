@@ -55,7 +55,8 @@ pub use config_error::ConfigError;
 pub use context::{Context, Priority, Scoped};
 pub use counters::Counters;
 pub use deadlines::{
-    ReadDeadline, ReadDeadlineFn, ScopeResponse, Undeclared, WriteDeadline, WriteDeadlineFn,
+    ReadDeadline, ReadDeadlineFn, SaysExceeded, ScopeResponse, Undeclared, WriteDeadline,
+    WriteDeadlineFn,
 };
 pub use exhausted::RetriesExhausted;
 pub use finish::{AtResponse, Call, Finish};

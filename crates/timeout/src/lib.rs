@@ -134,11 +134,14 @@
 //! # }
 //! ```
 //!
+//! What was passed on ends before the deadline does, and the next service may say so first. That is
+//! the caller's deadline all the same, for which no breaker opens.
+//!
 //! No deadline says how soon a timeout around the call fires:
 //! [`at_most`](PropagateDeadlineConfig::at_most) tells the next service of a fixed one. A call
 //! without time left is refused before anybody works for it; where it comes in, no more than
 //! [`max_refused`](DeadlineConfig::max_refused) of such calls are, so that a client that always says
-//! so, for whatever bug, gets on. Both pages say more: [`DeadlineLayer`], [`PropagateDeadlineLayer`].
+//! zero, for whatever bug, gets on. Both pages say more: [`DeadlineLayer`], [`PropagateDeadlineLayer`].
 //!
 //! # The phases of a call
 //!
@@ -213,7 +216,8 @@
 //! [`TimedOut`](watertight_core::Reason::TimedOut), which votes in breakers and is retried;
 //! [`DeadlineExceeded`](watertight_core::Reason::DeadlineExceeded) and
 //! [`NotReady`](watertight_core::Reason::NotReady), which do not and are not. Errors of the inner
-//! service pass untouched.
+//! service pass untouched, but for those that say over HTTP and gRPC that the time is over which
+//! [`PropagateDeadline`] has passed on: they are `DeadlineExceeded` too, and so is a 504.
 //!
 //! # Sharing
 //!

@@ -3,4 +3,5 @@
 mod bodies;
 mod hops;
 mod phases;
+mod short;
 mod work;

@@ -1,11 +1,14 @@
 use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
-use watertight_core::{Context, Name, ReadDeadline, ScopeResponse, WriteDeadline};
+use watertight_core::{
+    Context, DynError, Name, ReadDeadline, SaysExceeded, ScopeResponse, WriteDeadline, causes,
+};
 
 use super::grpc_timeout;
+use crate::grpc_code::GrpcCode;
 use crate::protocol::Protocol;
 use crate::{ScopedBody, TimedBody};
 
@@ -33,6 +36,17 @@ const DEADLINE_CHAIN: HeaderName = HeaderName::from_static("x-deadline-chain");
 ///
 /// The body of a response is made in the [`Context`] of its call, and cut off at the deadline:
 /// [`TimedBody`] says how.
+///
+/// These answers say that the time of their call is over:
+///
+/// | answer | from |
+/// | --- | --- |
+/// | the status 504 | HTTP |
+/// | DEADLINE_EXCEEDED in the headers | gRPC |
+/// | CANCELLED in the headers | gRPC: the timer of tonic's server, and of others |
+/// | the error "Timeout expired" | the timer of a tonic `Channel`, which reads `grpc-timeout` too |
+///
+/// A status in trailers is not looked at.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct HttpDeadlines;
 
@@ -47,6 +61,11 @@ impl<B> ReadDeadline<Request<B>> for HttpDeadlines {
 
     fn hops<'a>(&self, request: &'a Request<B>) -> Option<&'a str> {
         request.headers().get(DEADLINE_CHAIN)?.to_str().ok()
+    }
+
+    fn forget_time_left(&self, request: &mut Request<B>) {
+        request.headers_mut().remove(GRPC_TIMEOUT);
+        request.headers_mut().remove(DEADLINE_MS);
     }
 }
 
@@ -70,6 +89,22 @@ impl<B> WriteDeadline<Request<B>> for HttpDeadlines {
     fn set_hops(&self, request: &mut Request<B>, hops: &str) {
         if let Ok(hops) = HeaderValue::from_str(hops) {
             request.headers_mut().insert(DEADLINE_CHAIN, hops);
+        }
+    }
+}
+
+impl<B> SaysExceeded<Response<B>> for HttpDeadlines {
+    fn says_exceeded(&self, answer: Result<&Response<B>, &DynError>) -> bool {
+        match answer {
+            Ok(response) => {
+                response.status() == StatusCode::GATEWAY_TIMEOUT
+                    || matches!(
+                        GrpcCode::find(response.headers()),
+                        Some(GrpcCode::DeadlineExceeded | GrpcCode::Cancelled)
+                    )
+            }
+            // What tonic calls `TimeoutExpired` has no more than its words.
+            Err(error) => causes(error).any(|cause| cause.to_string() == "Timeout expired"),
         }
     }
 }
@@ -185,6 +220,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_forgotten_is_said_in_no_language() {
+        let said = [GRPC, (GRPC_TIMEOUT, "0S"), (DEADLINE_MS, "0")];
+        let mut request = request(&[said[0].clone(), said[1].clone(), said[2].clone()]);
+
+        HttpDeadlines.forget_time_left(&mut request);
+
+        assert_eq!(HttpDeadlines.time_left(&request), None);
+        assert_eq!(request.headers().len(), 1);
+    }
+
+    #[test]
     fn a_request_is_told_in_its_own_language() {
         let (mut http, mut grpc) = (request(&[]), request(&[GRPC]));
         let left = Duration::from_micros(1_234_567);
@@ -230,6 +276,47 @@ mod tests {
         assert_eq!(HttpDeadlines.hops(&request), Some("gateway=230, orders=40"));
         HttpDeadlines.set_hops(&mut request, "no\nheader");
         assert_eq!(HttpDeadlines.hops(&request), Some("gateway=230, orders=40"));
+    }
+
+    #[test]
+    fn only_some_answers_say_that_the_time_is_over() {
+        let says = |status: u16, code: Option<&str>| {
+            let mut response = Response::new(());
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            if let Some(code) = code {
+                let code = HeaderValue::from_str(code).unwrap();
+                response.headers_mut().insert("grpc-status", code);
+            }
+            HttpDeadlines.says_exceeded(Ok(&response))
+        };
+
+        for (status, code) in [(504, None), (200, Some("4")), (200, Some("1"))] {
+            assert!(says(status, code), "{status}, {code:?}");
+        }
+        for (status, code) in [
+            (200, None),
+            (408, None),
+            (500, None),
+            (503, None),
+            (200, Some("0")),
+            (200, Some("2")),
+            (200, Some("14")),
+            (200, Some("four")),
+        ] {
+            assert!(!says(status, code), "{status}, {code:?}");
+        }
+    }
+
+    #[test]
+    fn the_timer_of_a_client_is_known_by_its_words_however_deep() {
+        let says = |error: watertight_core::BoxError| {
+            SaysExceeded::<Response<()>>::says_exceeded(&HttpDeadlines, Err(&*error))
+        };
+        let inside = |words: &'static str| Box::new(std::io::Error::other(words));
+
+        assert!(says("Timeout expired".into()));
+        assert!(says(inside("Timeout expired")));
+        assert!(!says(inside("Connection reset")));
     }
 
     proptest! {

@@ -26,7 +26,8 @@ use crate::protocol::Protocol;
 ///
 /// A frame that is there in time counts, whenever it is read, if the size of the body is known:
 /// nobody works on it any more. A body that is still being made is asked for nothing after its
-/// time. A body without limits, or one that is never late, makes no timer.
+/// time, but a frame that comes in the same moment as the end of its time wins, whatever that end
+/// is. A body without limits, or one that is never late, makes no timer.
 #[pin_project]
 pub struct TimedBody<B> {
     /// `None` once it has been cut off.
@@ -88,10 +89,17 @@ impl<B: Body> TimedBody<B> {
 }
 
 impl Limits {
-    /// Returns what the body is cut off for if it has not ended by now.
+    /// Returns what the body is cut off for if nothing is there by now.
     fn are_over(&self, now: impl FnOnce() -> Instant) -> Option<Reason> {
         let (end, reason) = self.end?;
         (now() >= end).then_some(reason)
+    }
+
+    /// Returns what the body is cut off for before it is asked. What it has at the very end of its
+    /// time is in time.
+    fn have_passed(&self, now: impl FnOnce() -> Instant) -> Option<Reason> {
+        let (end, reason) = self.end?;
+        (now() > end).then_some(reason)
     }
 
     /// Returns when the body is cut off if no frame comes until then.
@@ -131,9 +139,11 @@ where
         let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        if inner.size_hint().exact().is_none()
+        // Who has waited since before the end sees what has come until the timer is looked at.
+        if this.timer.is_none()
+            && inner.size_hint().exact().is_none()
             && let Some(limits) = *this.limits
-            && let Some(reason) = limits.are_over(Instant::now)
+            && let Some(reason) = limits.have_passed(Instant::now)
         {
             if is_cut_off(this.call) {
                 this.inner.set(None);

@@ -140,8 +140,45 @@ async fn a_body_that_always_has_more_is_cut_off_too() {
     let mut body = until(words(&["one", "two", "three"]), S);
     assert_eq!(text(poll(&mut body)), "one");
 
-    advance(S).await;
+    advance(S + Duration::from_millis(1)).await;
 
+    assert_eq!(reason(poll(&mut body)), Reason::DeadlineExceeded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_comes_at_the_limit_wins_whatever_the_limit_is() {
+    let through = |layer: BodyTimeoutBuilder<ResponseBodies>, words: &Words| {
+        through(&layer.build(), Response::new(words.clone()))
+    };
+    for limit in ["deadline", "whole", "frame"] {
+        let words = words(&[]);
+        let mut body = match limit {
+            "deadline" => until(words.clone(), 2 * S),
+            "whole" => through(read().whole(2 * S), &words),
+            _ => through(read().frame(2 * S), &words),
+        };
+        assert_pending!(poll(&mut body));
+
+        advance(2 * S).await;
+        for word in ["one", "two"] {
+            words.push(word);
+            assert_eq!(text(poll(&mut body)), word, "{limit}");
+        }
+    }
+}
+
+/// The timer and the frame are there in the same poll, which comes when it comes.
+#[tokio::test(start_paused = true)]
+async fn a_frame_wins_over_a_timer_that_nobody_has_looked_at() {
+    let words = words(&[]);
+    let mut body = until(words.clone(), 2 * S);
+    assert_pending!(poll(&mut body));
+
+    advance(3 * S).await;
+    words.push("one");
+    words.push("two");
+
+    assert_eq!(text(poll(&mut body)), "one");
     assert_eq!(reason(poll(&mut body)), Reason::DeadlineExceeded);
 }
 

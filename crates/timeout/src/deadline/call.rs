@@ -56,6 +56,8 @@ impl DeadlineCall {
 #[derive(Clone, Copy, Debug)]
 struct Shadow {
     was_in_the_making: bool,
+    /// Whether the rest of its response is what is asked for.
+    is_body: bool,
     /// Whether it would have been ended by now: it was in the making at its deadline.
     is_cut_off: bool,
 }
@@ -64,16 +66,17 @@ impl Shadow {
     const fn new() -> Self {
         Self {
             was_in_the_making: false,
+            is_body: false,
             is_cut_off: false,
         }
     }
 
     /// What is there when it is asked for is in time, however late that is.
     fn polled(&mut self, is_in_the_making: bool, deadline: Instant) {
-        if is_in_the_making {
+        if is_in_the_making && !self.is_body {
             self.is_cut_off |= Instant::now() >= deadline;
-        } else if self.was_in_the_making {
-            // What comes at the deadline wins.
+        } else if is_in_the_making || self.was_in_the_making {
+            // What comes at the deadline wins, and a body has more to come.
             self.is_cut_off |= Instant::now() > deadline;
         }
         self.was_in_the_making = is_in_the_making;
@@ -94,6 +97,7 @@ impl Call for DeadlineCall {
         if !self.cuts_bodies_off {
             self.deadline = None;
         }
+        self.shadow.is_body = true;
     }
 
     #[inline]

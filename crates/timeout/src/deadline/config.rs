@@ -24,7 +24,8 @@ pub struct DeadlineConfig {
     #[cfg_attr(feature = "serde", serde(with = "humantime_serde"))]
     pub within: Duration,
     /// Which share of the calls is refused whose callers say that they have no time left, in
-    /// 0.0..=1.0. The others are served as if their callers had said nothing.
+    /// 0.0..=1.0. The others are served as if their callers had said nothing. A call that says
+    /// too little, but more than zero, is not among them: it is ended after what it says.
     #[cfg_attr(feature = "serde", serde(default = "max_refused"))]
     pub max_refused: f64,
     /// What this service is called among the [`Hops`](watertight_core::Hops) of its calls. With
@@ -42,7 +43,7 @@ pub struct DeadlineConfig {
 }
 
 impl DeadlineConfig {
-    /// One such call in ten is served: a client that always sends too little gets on, and somebody
+    /// One such call in ten is served: a client that always says zero gets on, and somebody
     /// notices. A backlog of calls that are over is still gone ten times as fast as it would be
     /// served.
     pub const MAX_REFUSED: f64 = 0.9;

@@ -38,8 +38,14 @@ use super::{Deadline, DeadlineConfig, DeadlineHandle};
 ///
 /// A call without time left is refused and the inner service is not called. A client that always
 /// says so, for whatever bug, would be refused for ever: so no more than
-/// [`max_refused`](DeadlineConfig::max_refused) of such calls are. The others are served within
-/// the layer's own limit, as if they had said nothing.
+/// [`max_refused`](DeadlineConfig::max_refused) of such calls are. The others are spared: they are
+/// served within the layer's own limit, as if they had said nothing. What they did say is taken
+/// off the request, from the headers of `.http()` and `.grpc()`, so that a gateway that passes the
+/// request on does not pass that on.
+///
+/// Only a call whose own word is zero is spared. One whose caller says 5 ms where it means 5 s is
+/// ended after 5 ms, every time: who says too little, but not nothing, is taken at its word. And
+/// one that comes after the deadline of a context around the layer is refused, always.
 ///
 /// # Order
 ///
@@ -54,7 +60,9 @@ use super::{Deadline, DeadlineConfig, DeadlineHandle};
 ///
 /// At the deadline the inner future is dropped at once; an answer that is there in the same moment
 /// wins. With `.http()` and `.grpc()` the body of a response is made in the context of the call,
-/// and cut off at the deadline too. A dropped call is counted `cancelled`, or after its deadline as
+/// and cut off at the deadline too. That is counted where the call lasts as long as the body does,
+/// with `.finish(AtBodyEnd)`, which `.grpc()` sets; by default a call is counted at the head of its
+/// response, and what becomes of the body is not. A dropped call is counted `cancelled`, or after its deadline as
 /// one that was cut off. A panic of the inner service is one failure, and goes on to the caller.
 ///
 /// # Errors
@@ -95,7 +103,8 @@ pub struct DeadlineLayer<D = Undeclared, C = ErrorsAreFailures, N = AtResponse> 
 }
 
 impl DeadlineLayer {
-    /// Creates a layer that gives calls so much time, at most.
+    /// Creates a layer that gives calls so much time, at most. It reads no header: what callers say
+    /// is read by `builder(..).http().build()`, `.grpc()` or [`read`](DeadlineBuilder::read).
     ///
     /// # Panics
     ///
@@ -193,7 +202,8 @@ impl<D, C, N> DeadlineBuilder<D, C, N> {
 
     /// Reads by a closure how long the caller of a request waits. `None`: it does not say.
     ///
-    /// A closure knows nothing of bodies: over HTTP they are not cut off then, nor counted as such.
+    /// A closure knows nothing of bodies: over HTTP they are not cut off then. What it reads stays
+    /// on a request that is spared, for whoever passes that on.
     pub fn read<Req, F>(self, read: F) -> DeadlineBuilder<ReadDeadlineFn<F, Req>, C, N>
     where
         F: Fn(&Req) -> Option<Duration>,

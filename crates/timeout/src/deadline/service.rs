@@ -46,7 +46,7 @@ impl<S, D, C, N> Deadline<S, D, C, N> {
     #[inline]
     fn admit<Req>(
         &self,
-        request: &Req,
+        request: &mut Req,
         cuts_bodies_off: bool,
     ) -> Result<(DeadlineCall, Option<Context>), BoxError>
     where
@@ -60,7 +60,13 @@ impl<S, D, C, N> Deadline<S, D, C, N> {
         let (mut context, now) = (Context::current(), Instant::now());
         let left = self.deadlines.time_left(request);
         let deadline = match self.shared.arrive(&settings, left, context.deadline, now) {
-            Arrival::InTime(deadline) | Arrival::Spared(deadline) => deadline,
+            Arrival::InTime(deadline) => deadline,
+            Arrival::Spared(deadline) => {
+                if mode == Mode::Enforce {
+                    self.deadlines.forget_time_left(request);
+                }
+                deadline
+            }
             Arrival::Expired if mode == Mode::Enforce => return Err(self.shared.rejection()),
             // It has been counted, and is not to be counted again.
             Arrival::Expired => None,
@@ -95,8 +101,8 @@ where
     }
 
     #[inline]
-    fn call(&mut self, request: Req) -> Self::Future {
-        let (call, context) = match self.admit(&request, D::CUTS_OFF) {
+    fn call(&mut self, mut request: Req) -> Self::Future {
+        let (call, context) = match self.admit(&mut request, D::CUTS_OFF) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 return DeadlineFuture::refused(refusal, self.deadlines.clone());

@@ -10,7 +10,8 @@ pub struct DeadlineSnapshot {
     pub mode: Mode,
     /// How many calls were refused, since no time was left when they came.
     pub expired: u64,
-    /// How many calls were ended at their deadline.
+    /// How many calls were ended at their deadline. The body of a response that is cut off counts
+    /// only where the call lasts until its end, as with `AtBodyEnd` of `watertight-http`.
     pub cut_off: u64,
     /// How many calls were served although no time was left when they came.
     pub spared: u64,

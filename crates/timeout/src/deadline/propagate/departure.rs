@@ -4,13 +4,22 @@ use tokio::time::Instant;
 
 use super::PropagateDeadlineConfig;
 
+/// How much earlier than it was meant the time that is written may be over: it is rounded down, in
+/// HTTP to the millisecond, and in gRPC to no more for what takes less than a day.
+const ROUNDING: Duration = Duration::from_millis(1);
+
 /// What the next service is told of a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Departure {
     /// Nothing: it may take as long as it takes.
     Unbounded,
     /// How long the caller waits.
-    Within(Duration),
+    Within {
+        left: Duration,
+        /// From when on it is the caller's deadline that the time is over. `None` where what is told
+        /// is less than what the caller leaves.
+        over: Option<Instant>,
+    },
     /// The call is not made: too little time is left.
     TooLate,
 }
@@ -31,7 +40,14 @@ impl PropagateDeadlineConfig {
         match left {
             None => Departure::Unbounded,
             Some(left) if left.is_zero() || left < self.least => Departure::TooLate,
-            Some(left) => Departure::Within(left),
+            Some(left) => {
+                let deadline = deadline.filter(|_| remains == Some(left));
+                let early = self.reserve.saturating_add(ROUNDING);
+                Departure::Within {
+                    left,
+                    over: deadline.and_then(|deadline| deadline.checked_sub(early)),
+                }
+            }
         }
     }
 }
@@ -50,19 +66,27 @@ mod tests {
         }
     }
 
-    fn depart(config: &PropagateDeadlineConfig, remains: u32) -> Departure {
+    fn depart(config: &PropagateDeadlineConfig, remains: u32) -> Option<Duration> {
         let now = Instant::now();
-        config.depart(Some(now + remains * MS), || now)
+        left(config.depart(Some(now + remains * MS), || now))
+    }
+
+    fn left(departure: Departure) -> Option<Duration> {
+        match departure {
+            Departure::Within { left, .. } => Some(left),
+            Departure::TooLate => None,
+            Departure::Unbounded => panic!("there is a deadline"),
+        }
     }
 
     #[test]
     fn the_reserve_is_taken_off_and_the_least_is_enough() {
         for (remains, departure) in [
-            (1000, Departure::Within(995 * MS)),
-            (25, Departure::Within(20 * MS)),
-            (24, Departure::TooLate),
-            (5, Departure::TooLate),
-            (0, Departure::TooLate),
+            (1000, Some(995 * MS)),
+            (25, Some(20 * MS)),
+            (24, None),
+            (5, None),
+            (0, None),
         ] {
             assert_eq!(depart(&config(), remains), departure, "{remains} ms");
         }
@@ -75,8 +99,8 @@ mod tests {
             ..config()
         };
 
-        assert_eq!(depart(&config, 6), Departure::Within(MS));
-        assert_eq!(depart(&config, 5), Departure::TooLate);
+        assert_eq!(depart(&config, 6), Some(MS));
+        assert_eq!(depart(&config, 5), None);
     }
 
     #[test]
@@ -97,9 +121,29 @@ mod tests {
             at_most: Some(700 * MS),
             ..config()
         };
-        let within = Departure::Within(700 * MS);
-        assert_eq!(at_most.depart(None, no_clock), within);
-        assert_eq!(depart(&at_most, 1000), within);
-        assert_eq!(depart(&at_most, 405), Departure::Within(400 * MS));
+        assert_eq!(left(at_most.depart(None, no_clock)), Some(700 * MS));
+        assert_eq!(depart(&at_most, 1000), Some(700 * MS));
+        assert_eq!(depart(&at_most, 405), Some(400 * MS));
+    }
+
+    #[test]
+    fn the_time_is_the_callers_where_the_caller_leaves_the_least() {
+        let now = Instant::now();
+        let config = PropagateDeadlineConfig {
+            at_most: Some(700 * MS),
+            ..config()
+        };
+        let over = |remains: Option<u32>| {
+            let deadline = remains.map(|remains| now + remains * MS);
+            match config.depart(deadline, || now) {
+                Departure::Within { over, .. } => over.map(|over| over - now),
+                other => panic!("{other:?}"),
+            }
+        };
+
+        assert_eq!(over(Some(405)), Some(399 * MS));
+        assert_eq!(over(Some(705)), Some(699 * MS));
+        assert_eq!(over(Some(706)), None);
+        assert_eq!(over(None), None);
     }
 }

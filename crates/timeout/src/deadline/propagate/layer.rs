@@ -30,6 +30,24 @@ use super::{PropagateDeadline, PropagateDeadlineConfig, PropagateDeadlineHandle}
 /// # let _ = layer;
 /// ```
 ///
+/// # Answers that the time is over
+///
+/// What the next service was told ends before the deadline does, by the reserve. So where it obeys,
+/// or the client has a timer for it, the first that comes up is not the deadline of this side but an
+/// answer: a 504, DEADLINE_EXCEEDED, an error of tonic. It is the caller who left too little, and
+/// not the service that failed, and a breaker must not open for it. So an answer that says so (over
+/// HTTP and gRPC those of `HttpDeadlines` in `watertight-http`) becomes the error that the deadline
+/// itself would have become, if the time that was written is over when it comes, give or take the
+/// millisecond that is lost in rounding.
+///
+/// What comes earlier stays what it is: a 504 that somebody makes for a reason of its own. So does
+/// what comes after [`at_most`](PropagateDeadlineConfig::at_most) where the caller leaves more, or
+/// after a shorter time that was on the request already: a service that is slower than a timeout of
+/// this side allows it has failed. And so does a gRPC status in trailers, which comes after the
+/// head of an answer. Answers to what a closure [wrote](PropagateDeadlineBuilder::write) are not
+/// understood; [`deadlines`](PropagateDeadlineBuilder::deadlines) takes what
+/// [understands](watertight_core::SaysExceeded) them.
+///
 /// # Order
 ///
 /// Inside of all that waits, such as retries and bulkheads, so that what is written is what is
@@ -46,9 +64,13 @@ use super::{PropagateDeadline, PropagateDeadlineConfig, PropagateDeadlineHandle}
 ///
 /// # Errors
 ///
-/// A call that is not made fails with a [`Rejection`](watertight_core::Rejection) for
-/// [`DeadlineExceeded`](watertight_core::Reason::DeadlineExceeded). Errors of the inner service
-/// pass untouched.
+/// A call that is not made, or whose time is over, fails with a
+/// [`Rejection`](watertight_core::Rejection) for
+/// [`DeadlineExceeded`](watertight_core::Reason::DeadlineExceeded). Other errors of the inner
+/// service pass untouched.
+///
+/// A tonic client takes an error of a layer for the status UNKNOWN. With `.respond_rejections()` of
+/// `RespondExt` in `watertight-http` around the stack it sees DEADLINE_EXCEEDED.
 ///
 /// # Sharing
 ///
@@ -65,11 +87,12 @@ use super::{PropagateDeadline, PropagateDeadlineConfig, PropagateDeadlineHandle}
 ///
 /// # Telemetry
 ///
-/// Metrics, with `layer = "propagate_deadline"`: the calls that were not made, as
-/// `watertight_rejections_total` and the outcome `rejected` of `watertight_calls_total`. How the
-/// others end it does not see.
+/// Metrics, with `layer = "propagate_deadline"`: the calls that were not made, and those that were
+/// answered that their time is over, as `watertight_rejections_total` and the outcome `rejected` of
+/// `watertight_calls_total`. How the others end it does not count. The
+/// [snapshot](PropagateDeadlineHandle::snapshot) tells the two apart.
 ///
-/// The clock is read where there is a deadline. To write a header allocates what the header takes.
+/// The clock is read where there is a deadline, and at an answer that the time is over. To write a header allocates what the header takes.
 #[derive(Clone, Debug)]
 pub struct PropagateDeadlineLayer<D = Undeclared> {
     shared: Arc<Shared>,
@@ -166,7 +189,8 @@ impl<D> PropagateDeadlineBuilder<D> {
         self
     }
 
-    /// Writes by a closure how long the caller of a request waits.
+    /// Writes by a closure how long the caller of a request waits. No answer is taken then for one
+    /// that the time is over.
     pub fn write<Req, F>(self, write: F) -> PropagateDeadlineBuilder<WriteDeadlineFn<F, Req>>
     where
         F: Fn(&mut Req, Duration),
@@ -220,7 +244,7 @@ impl<D> SetDeadlines for PropagateDeadlineBuilder<D> {
     }
 }
 
-/// It does not look at answers.
+/// Of answers it looks at none but those that the time is over.
 impl<D> SetClassifier for PropagateDeadlineBuilder<D> {
     type With<C> = Self;
 

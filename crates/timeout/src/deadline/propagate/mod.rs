@@ -8,6 +8,7 @@ mod layer;
 mod service;
 mod shared;
 mod snapshot;
+mod told;
 
 pub use config::PropagateDeadlineConfig;
 pub use future::PropagateDeadlineFuture;

@@ -4,11 +4,12 @@ use std::task::{self, Poll};
 
 use tokio::time::Instant;
 use tower_service::Service;
-use watertight_core::{BoxError, Context, Mode, Undeclared, WriteDeadline};
+use watertight_core::{BoxError, Context, Mode, SaysExceeded, Undeclared, WriteDeadline};
 
 use super::departure::Departure;
 use super::future::PropagateDeadlineFuture;
 use super::shared::Shared;
+use super::told::Told;
 
 /// Tells the inner service how long the caller waits.
 ///
@@ -28,33 +29,35 @@ impl<S, D> PropagateDeadline<S, D> {
         }
     }
 
-    /// Writes on a request how long its caller waits, or refuses it.
+    /// Writes on a request how long its caller waits, or refuses it. Returns what to make of an
+    /// answer that says that this time is over.
     #[inline]
-    fn tell<Req>(&self, request: &mut Req) -> Result<(), BoxError>
+    fn tell<Req>(&self, request: &mut Req) -> Result<Option<Told<D>>, BoxError>
     where
-        D: WriteDeadline<Req>,
+        D: WriteDeadline<Req> + Clone,
     {
         let config = self.shared.config();
         if config.mode == Mode::Off {
-            return Ok(());
+            return Ok(None);
         }
         let deadline = Context::with(|context| context?.deadline);
         let departure = config.depart(deadline, Instant::now);
-        match departure {
-            Departure::TooLate => return self.shared.refuse(config.mode),
-            Departure::Unbounded => {}
-            Departure::Within(left) => {
+        let over = match departure {
+            Departure::TooLate => return self.shared.refuse(config.mode).map(|()| None),
+            Departure::Unbounded => None,
+            Departure::Within { left, over } => {
                 let is_enough = match config.mode {
                     Mode::Shadow => self.deadlines.is_enough(request, left),
                     Mode::Enforce | Mode::Off => self.deadlines.set_time_left(request, left),
                 };
                 if !is_enough {
-                    return self.shared.refuse(config.mode);
+                    return self.shared.refuse(config.mode).map(|()| None);
                 }
+                over
             }
-        }
+        };
         if config.mode == Mode::Shadow {
-            return Ok(());
+            return Ok(None);
         }
         if config.chain
             && let Some(hops) = Context::with(|context| context?.hops.clone())
@@ -62,7 +65,7 @@ impl<S, D> PropagateDeadline<S, D> {
             let chain = hops.passed_on(Instant::now());
             self.deadlines.set_hops(request, &chain);
         }
-        Ok(())
+        Ok(over.map(|over| Told::new(over, self.deadlines.clone(), self.shared.way())))
     }
 }
 
@@ -70,11 +73,11 @@ impl<S, D, Req> Service<Req> for PropagateDeadline<S, D>
 where
     S: Service<Req>,
     S::Error: Into<BoxError>,
-    D: WriteDeadline<Req>,
+    D: WriteDeadline<Req> + SaysExceeded<S::Response> + Clone,
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = PropagateDeadlineFuture<S::Future>;
+    type Future = PropagateDeadlineFuture<S::Future, D>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut task::Context<'_>) -> Poll<Result<(), BoxError>> {
@@ -84,7 +87,7 @@ where
     #[inline]
     fn call(&mut self, mut request: Req) -> Self::Future {
         match self.tell(&mut request) {
-            Ok(()) => PropagateDeadlineFuture::called(self.inner.call(request)),
+            Ok(told) => PropagateDeadlineFuture::called(self.inner.call(request), told),
             Err(refusal) => PropagateDeadlineFuture::refused(refusal),
         }
     }

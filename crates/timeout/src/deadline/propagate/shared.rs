@@ -1,17 +1,19 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
-use watertight_core::{BoxError, ConfigError, Mode, Name, Reason, Rejection};
+use watertight_core::{BoxError, ConfigError, Mode, Name, Reason, Rejection, Stripes};
 use watertight_metrics::{Instance, InstanceSnapshot, Registry, Reporter};
 
 use super::super::counts::{Count, Counts};
+use super::told::Way;
 use super::{PropagateDeadlineConfig, PropagateDeadlineSnapshot};
 
 /// What all services of one layer share.
 #[derive(Debug)]
 pub(super) struct Shared {
     config: ArcSwap<PropagateDeadlineConfig>,
-    counts: Counts,
+    counts: Arc<Counts>,
+    stripes: Stripes<Arc<Counts>>,
     /// One change at a time.
     hand: Mutex<()>,
     reporter: Reporter,
@@ -26,9 +28,11 @@ impl Shared {
         registry: &Registry,
     ) -> Arc<Self> {
         let reporter = registry.reporter(Self::KIND, name);
+        let counts = Arc::new(Counts::new(Self::KIND, name, reporter.clone()));
         let shared = Arc::new(Self {
             config: ArcSwap::from_pointee(config),
-            counts: Counts::new(Self::KIND, name, reporter.clone()),
+            stripes: Stripes::new(|_| Arc::clone(&counts)),
+            counts,
             hand: Mutex::new(()),
             reporter,
         });
@@ -39,6 +43,11 @@ impl Shared {
     #[inline]
     pub(super) fn config(&self) -> Guard<Arc<PropagateDeadlineConfig>> {
         self.config.load()
+    }
+
+    #[inline]
+    pub(super) fn way(&self) -> Way {
+        Arc::clone(self.stripes.mine())
     }
 
     /// Counts a call that is not made, or would not be, and makes the error that it gets.
@@ -77,6 +86,7 @@ impl Shared {
         PropagateDeadlineSnapshot {
             mode: self.config().mode,
             refused: self.counts.total(Count::Expired),
+            exceeded: self.counts.total(Count::CutOff),
             refused_in_shadow: self.counts.total(Count::ExpiredInShadow),
         }
     }
@@ -100,5 +110,11 @@ impl Instance for Shared {
         snapshot.mode = self.config().mode;
         snapshot.config = self.config().describe();
         snapshot
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.counts.retire();
     }
 }

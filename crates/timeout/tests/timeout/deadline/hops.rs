@@ -61,14 +61,20 @@ fn hop(name: &'static str, works: Duration, next: Option<Hop>, journal: &Journal
         .chain(true)
         .registry(&Registry::new())
         .build();
-    let next = next.map(|next| BoxCloneSyncService::new(outbound.layer(next)));
+    let next = next.map(|next| {
+        let next = next.map_response(Response::new);
+        BoxCloneSyncService::new(outbound.layer(next))
+    });
     let work = service_fn(move |request: Request<Body>| {
         let (journal, next) = (journal.clone(), next.clone());
         async move {
             journal.note(name, &request);
             sleep(works).await;
             let answer = match next {
-                Some(next) => next.oneshot(Request::default()).await,
+                Some(next) => next
+                    .oneshot(Request::default())
+                    .await
+                    .map(Response::into_body),
                 None => Ok(()),
             };
             answer.map(|()| Response::new(Body::default()))
@@ -179,7 +185,8 @@ async fn the_next_service_is_told_of_the_hops_where_that_is_asked_for_and_enforc
             .registry(&Registry::new())
             .build();
         let next = outbound.layer(service_fn(|request: Request<Body>| async move {
-            Ok::<_, BoxError>(request.headers().contains_key("x-deadline-chain"))
+            let is_told = request.headers().contains_key("x-deadline-chain");
+            Ok::<_, BoxError>(Response::new(is_told))
         }));
         let context = Context {
             deadline: Some(Instant::now() + S),
@@ -189,6 +196,6 @@ async fn the_next_service_is_told_of_the_hops_where_that_is_asked_for_and_enforc
 
         let told = context.scope(next.oneshot(request(&[]))).await;
 
-        assert_eq!(told.unwrap(), is_told, "{mode:?}");
+        assert_eq!(told.unwrap().into_body(), is_told, "{mode:?}");
     }
 }

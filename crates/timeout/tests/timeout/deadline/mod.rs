@@ -2,9 +2,11 @@
 
 mod body;
 mod contract;
+mod exceeded;
 mod handle;
 mod hops;
 mod inbound;
 mod mode;
 mod propagate;
+mod spared;
 mod stage;
