@@ -80,6 +80,7 @@ impl Shared {
             self.core.set_mode(config.mode);
             *current = config;
         }
+        self.core.changed.notify_waiters();
         self.core.reporter.config_changed();
     }
 
