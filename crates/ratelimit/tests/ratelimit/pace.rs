@@ -388,3 +388,17 @@ fn waiting_100(rate: u64, slack: u64) -> LeakyBucketConfig {
     (config.algorithm.queue, config.algorithm.slack) = (100, slack);
     config
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_a_max_wait_of_nothing_none_waits() {
+    let mut api = leaky()
+        .queue(5)
+        .max_wait(Duration::ZERO)
+        .build()
+        .layer(Echo);
+    call(&mut api, "first").unwrap();
+
+    assert_eq!(refusal(&mut api, "second").retry_after(), Some(100 * MS));
+    advance(100 * MS).await;
+    call(&mut api, "third").unwrap();
+}
