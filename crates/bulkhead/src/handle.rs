@@ -56,6 +56,12 @@ impl BulkheadHandle {
         }
     }
 
+    /// Returns the settings in force, of all keys.
+    #[must_use]
+    pub fn config(&self) -> BulkheadConfig {
+        self.shared.config()
+    }
+
     /// Returns how many calls may be in flight, as [`BulkheadSnapshot::limit`] has it.
     #[must_use]
     pub fn limit(&self) -> usize {
@@ -114,8 +120,24 @@ impl BulkheadHandle {
         self.shared.set_mode(mode);
     }
 
-    /// Puts `config` in force while calls are in flight, for the bulkheads of all keys. Calls that
-    /// wait do so for as long as they were told. An adaptive limit goes on from what it has learnt
+    /// Puts `config` in force while calls are in flight, for the bulkheads of all keys. It is all of
+    /// the settings, the mode among them: to change one and keep the others, begin with those in
+    /// [force](Self::config).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use watertight_bulkhead::BulkheadLayer;
+    /// # use watertight_metrics::Registry;
+    /// # let layer = BulkheadLayer::builder("payments", 50).registry(&Registry::new()).build();
+    /// # let handle = layer.handle();
+    /// let mut config = handle.config();
+    /// config.max_queue = 100;
+    /// config.max_wait = Duration::from_millis(500);
+    /// handle.reconfigure(config)?;
+    /// # Ok::<(), watertight_core::ConfigError>(())
+    /// ```
+    ///
+    /// Calls that wait do so for as long as they were told. An adaptive limit goes on from what it has learnt
     /// if its settings are the same. `max_keys` and `key_idle` are for new layers alone, and `total`
     /// counts the calls that come from now on.
     ///

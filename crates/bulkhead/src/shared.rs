@@ -132,6 +132,11 @@ impl Shared {
         self.reporter.mode_changed(mode);
     }
 
+    /// Returns the settings in force.
+    pub(crate) fn config(&self) -> BulkheadConfig {
+        self.settings().config.clone()
+    }
+
     /// Puts the config in force that `change` makes of the one that is.
     pub(crate) fn reconfigure(
         &self,

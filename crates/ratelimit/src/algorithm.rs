@@ -7,7 +7,15 @@ use crate::{LeakyBucket, Quotas, SlidingWindow};
 /// How a limit counts what comes: [`TokenBucket`], [`SlidingWindow`] or [`LeakyBucket`], which is
 /// plain data in the settings of a layer.
 pub trait Algorithm:
-    Clone + fmt::Debug + Default + PartialEq + Into<AnyAlgorithm> + Send + Sync + 'static
+    Clone
+    + fmt::Debug
+    + Default
+    + PartialEq
+    + Into<AnyAlgorithm>
+    + TryFrom<AnyAlgorithm>
+    + Send
+    + Sync
+    + 'static
 {
     /// The name in metrics and snapshots, such as `token_bucket`.
     const KIND: &'static str;
@@ -77,5 +85,38 @@ impl From<SlidingWindow> for AnyAlgorithm {
 impl From<LeakyBucket> for AnyAlgorithm {
     fn from(algorithm: LeakyBucket) -> Self {
         Self::LeakyBucket(algorithm)
+    }
+}
+
+impl TryFrom<AnyAlgorithm> for TokenBucket {
+    type Error = AnyAlgorithm;
+
+    fn try_from(algorithm: AnyAlgorithm) -> Result<Self, AnyAlgorithm> {
+        match algorithm {
+            AnyAlgorithm::TokenBucket(algorithm) => Ok(algorithm),
+            other => Err(other),
+        }
+    }
+}
+
+impl TryFrom<AnyAlgorithm> for SlidingWindow {
+    type Error = AnyAlgorithm;
+
+    fn try_from(algorithm: AnyAlgorithm) -> Result<Self, AnyAlgorithm> {
+        match algorithm {
+            AnyAlgorithm::SlidingWindow(algorithm) => Ok(algorithm),
+            other => Err(other),
+        }
+    }
+}
+
+impl TryFrom<AnyAlgorithm> for LeakyBucket {
+    type Error = AnyAlgorithm;
+
+    fn try_from(algorithm: AnyAlgorithm) -> Result<Self, AnyAlgorithm> {
+        match algorithm {
+            AnyAlgorithm::LeakyBucket(algorithm) => Ok(algorithm),
+            other => Err(other),
+        }
     }
 }

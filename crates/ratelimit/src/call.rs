@@ -6,7 +6,7 @@ use watertight_core::{Call, Outcome};
 
 use crate::Penalty;
 use crate::counts::Count;
-use crate::leaky::Turn;
+use crate::leaky::Place;
 use crate::verdict::Ask;
 use crate::way::{Core, Held};
 
@@ -36,10 +36,10 @@ impl<P> RateLimitCall<P> {
         self.watched = None;
     }
 
-    /// Gives back what a call has taken whose `turn` was booked, and that is not made.
-    pub(crate) fn leave(&self, turn: &Turn) {
+    /// Gives back what a call has taken that goes away from its `place` in the queue.
+    pub(crate) fn leave(&self, place: &Place) {
         if let Some((way, ask)) = &self.watched {
-            way.0.0.limits.load().leave(*ask, turn, Instant::now());
+            way.0.0.limits.load().leave(*ask, place, Instant::now());
         }
     }
 

@@ -131,8 +131,14 @@ impl<A: Algorithm> RateLimitConfig<A> {
 
     /// Forgets of which type the algorithm is.
     pub(crate) fn into_any(self) -> AnyConfig {
+        self.with_algorithm(A::into)
+    }
+}
+
+impl<A> RateLimitConfig<A> {
+    pub(crate) fn with_algorithm<B>(self, algorithm: impl FnOnce(A) -> B) -> RateLimitConfig<B> {
         RateLimitConfig {
-            algorithm: self.algorithm.into(),
+            algorithm: algorithm(self.algorithm),
             quotas: self.quotas,
             plans: self.plans,
             total: self.total,
@@ -144,9 +150,7 @@ impl<A: Algorithm> RateLimitConfig<A> {
             mode: self.mode,
         }
     }
-}
 
-impl<A> RateLimitConfig<A> {
     /// Returns the quotas of the calls without a plan, and those of each plan.
     fn all_quotas(&self) -> impl Iterator<Item = &Quotas> {
         [&self.quotas].into_iter().chain(self.plans.values())

@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use watertight_core::{BoxError, Context, KeyBy, Mode, QuotaStatus, Reason, Tracked};
 
 use crate::call::RateLimitCall;
-use crate::leaky::Turn;
+use crate::leaky::Place;
 use crate::limits::Limits;
 use crate::noting::Noting;
 use crate::shared::Shared;
@@ -24,8 +24,8 @@ pub(crate) struct Passed<P> {
     pub(crate) call: RateLimitCall<P>,
     /// What its answer says of the limit.
     pub(crate) quota: Option<QuotaStatus>,
-    /// The turn that it has to wait for.
-    pub(crate) turn: Option<Turn>,
+    /// Where it has to wait for its turn.
+    pub(crate) place: Option<Place>,
 }
 
 /// A call that is made.
@@ -66,7 +66,7 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
         Ok(Passed {
             call: self.watched(ask),
             quota: None,
-            turn,
+            place: turn.and_then(|turn| limits.place(ask, turn, now)),
         })
     }
 
@@ -77,10 +77,11 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
             self.found_none(limits, Mode::Enforce, ask, &verdict, now)?;
             return Ok(self.unwatched());
         }
+        let turn = turn.filter(|turn| !turn.wait.is_zero());
         Ok(Passed {
             call: self.watched(ask),
             quota: Some(verdict.quota()),
-            turn: turn.filter(|turn| !turn.wait.is_zero()),
+            place: turn.and_then(|turn| limits.place(ask, turn, now)),
         })
     }
 
@@ -160,7 +161,7 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
         Passed {
             call: RateLimitCall::unwatched(self.rules.penalty.clone()),
             quota: None,
-            turn: None,
+            place: None,
         }
     }
 }

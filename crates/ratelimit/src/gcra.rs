@@ -18,6 +18,8 @@ pub(crate) struct Gcra {
     burst: u64,
     /// How far below nothing penalties go, in ticks.
     debt: u64,
+    /// How much of what was taken from an older quota stays taken, in ticks.
+    kept: u64,
     /// The burst in tokens.
     limit: u64,
     period: Duration,
@@ -36,10 +38,24 @@ impl Gcra {
         Self {
             burst: ticks.of(limit),
             debt: ticks.of(debt),
+            kept: ticks.of(limit),
             limit,
             period: quota.period(),
             window: quota.window(),
             ticks,
+        }
+    }
+
+    /// Makes the machine of a valid quota whose tokens are waited for, in place of an `old` one.
+    ///
+    /// Whoever waits waits on, so that all stays taken, room for it or not.
+    pub(crate) fn of_queue(quota: &Quota, old: Option<&Self>) -> Self {
+        let gcra = Self::new(quota);
+        let most = gcra.burst.saturating_add(gcra.debt);
+        let kept = old.map_or(0, |old| gcra.ticks.convert(old.kept, &old.ticks));
+        Self {
+            kept: kept.max(most),
+            ..gcra
         }
     }
 
@@ -66,24 +82,24 @@ impl Gcra {
 
     /// Returns how many nanoseconds it takes from the most that can be owed to nothing.
     pub(crate) fn recovery(&self) -> u64 {
-        let most = self.burst.saturating_add(self.debt).saturating_add(1);
+        let most = self.kept.saturating_add(self.debt).saturating_add(1);
         self.ticks.nanos_at(most)
     }
 
     /// Makes of the `word` of an `old` quota the one of this quota, which took its place at
     /// `changed_at`, in nanoseconds since their epoch.
     ///
-    /// What was taken stays taken, as far as there is room for it.
+    /// What was taken stays taken, as far as there is room for it or it is waited for.
     pub(crate) fn carry(&self, word: u64, old: &Self, changed_at: u64) -> u64 {
         let owed = word.saturating_sub(old.ticks.at(changed_at));
         if owed == 0 {
             return UNTOUCHED;
         }
-        let taken = self.ticks.convert(owed.min(old.burst), &old.ticks);
+        let taken = self.ticks.convert(owed.min(old.kept), &old.ticks);
         let debt = self
             .ticks
-            .convert(owed.saturating_sub(old.burst), &old.ticks);
-        let owed = taken.min(self.burst).saturating_add(debt.min(self.debt));
+            .convert(owed.saturating_sub(old.kept), &old.ticks);
+        let owed = taken.min(self.kept).saturating_add(debt.min(self.debt));
         self.ticks.at(changed_at).saturating_add(owed)
     }
 }
@@ -123,6 +139,11 @@ impl GcraAt<'_> {
     pub(crate) fn give_back(&self, word: u64, cost: u64) -> Option<u64> {
         let whole_at = word.saturating_sub(self.gcra.ticks.of(cost));
         (word > self.tick).then(|| whole_at.max(UNTOUCHED + 1))
+    }
+
+    /// Returns the word that was there before `cost` tokens were taken, of a bucket that was not whole.
+    pub(crate) fn before(&self, word: u64, cost: u64) -> u64 {
+        word.saturating_sub(self.gcra.ticks.of(cost))
     }
 
     /// Returns how many whole tokens are left.

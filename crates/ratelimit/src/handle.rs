@@ -93,6 +93,15 @@ impl<A, L> RateLimitHandle<A, L> {
         })
     }
 
+    /// Returns the settings in force, of all keys.
+    #[must_use]
+    pub fn config(&self) -> RateLimitConfig<A>
+    where
+        A: Algorithm,
+    {
+        self.shared.config_in_force()
+    }
+
     /// Lets the limit refuse calls, only count what it would refuse, or do nothing. It is set for
     /// all keys, in this process.
     pub fn set_mode(&self, mode: Mode) {
@@ -109,14 +118,38 @@ impl<A, L> RateLimitHandle<A, L> {
 }
 
 impl<A: Algorithm, L> RateLimitHandle<A, L> {
-    /// Puts `config` in force while calls are in flight, for all keys.
+    /// Puts `config` in force while calls are in flight, for all keys. It is all of the settings, the
+    /// mode among them: to change one and keep the others, begin with those in
+    /// [force](Self::config).
+    ///
+    /// ```
+    /// # use watertight_metrics::Registry;
+    /// # use watertight_ratelimit::{Quota, TokenBucketLayer};
+    /// # let registry = Registry::new();
+    /// # let layer = TokenBucketLayer::builder("api", Quota::per_second(100));
+    /// # let handle = layer.registry(&registry).build().handle();
+    /// let mut config = handle.config();
+    /// config.quotas = Quota::per_second(200).into();
+    /// handle.reconfigure(config)?;
+    /// # Ok::<(), watertight_core::ConfigError>(())
+    /// ```
     ///
     /// What has been taken stays taken, of the quota of the same period or else of the one in the
     /// same place, and comes back at the new rate. Plans are told by their names: one that is new
     /// is whole, and the calls of one that is gone are served like those without a plan.
     ///
-    /// Keys that have not come since are found in the memory of the quotas before, which is kept for
-    /// that: of the last eight changes at most, and of the first quotas as long as there is the layer.
+    /// A sliding window that is counted in another way from then on is whole: approximately, by
+    /// buckets or exactly. So is an approximate one that gets a second quota or is left with one, or
+    /// that becomes or was too large for two counters in a word.
+    ///
+    /// A key of which nobody has asked through eight changes is whole at the next one, whatever it
+    /// has taken before, unless it is of a sliding window that keeps its keys one by one.
+    ///
+    /// Calls that wait for their turns in a leaky bucket go over to the new pace, in their order, and
+    /// those that come later come after them, however short the new queue is. So no more start than
+    /// the rates in force allow. At a lower rate a call may wait for longer than `max_wait` or its
+    /// deadline, which it was asked for when it came. Turns in a store, or that are granted while
+    /// that has failed, stay as they were booked.
     ///
     /// A store goes by it from the next order on. As long as other processes have another config, each
     /// is served by its own.

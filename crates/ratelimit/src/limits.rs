@@ -7,7 +7,7 @@ use watertight_core::{Key, Name};
 
 use crate::config::AnyConfig;
 use crate::decision::Meter;
-use crate::leaky::Turn;
+use crate::leaky::{Place, Turn};
 use crate::machine::{Machine, Plant};
 use crate::policy::Policy;
 use crate::store::{Share, StoreConfig};
@@ -168,11 +168,17 @@ impl Limits {
         }
     }
 
-    /// Gives back what a call has taken that has waited for its turn, and was not made.
-    pub(crate) fn leave(&self, ask: Ask, turn: &Turn, now: Instant) {
+    /// Returns the place in the queue of a call that has booked `turn` just now.
+    #[cold]
+    pub(crate) fn place(&self, ask: Ask, turn: Turn, now: Instant) -> Option<Place> {
+        self.policy(ask.plan).machine.place(turn, now)
+    }
+
+    /// Gives back what a call has taken that goes away from its `place` in the queue.
+    pub(crate) fn leave(&self, ask: Ask, place: &Place, now: Instant) {
         let policy = self.policy(ask.plan);
-        policy.machine.leave(ask.key, ask.cost, Some(turn), now);
-        if let Some(term) = turn.total {
+        policy.machine.leave_queue(ask.key, place, now);
+        if let Some(term) = place.turn().total {
             self.give_total_back(ask, term, now);
         }
     }

@@ -6,7 +6,7 @@ use watertight_core::Key;
 use crate::algorithm::AnyAlgorithm;
 use crate::config::AnyConfig;
 use crate::decision::Meter;
-use crate::leaky::{Turn, Turns};
+use crate::leaky::{Place, Turn, Turns};
 use crate::store::{Rule, Share};
 use crate::tables::Tables;
 use crate::token_bucket::TokenBucket;
@@ -170,6 +170,21 @@ impl Machine {
                 turns.give_turn_back(key, turn, now);
             }
             _ => self.give_back(key, cost, now),
+        }
+    }
+
+    /// Returns the place in the queue of a call that has booked `turn` just now.
+    pub(crate) fn place(&self, turn: Turn, now: Instant) -> Option<Place> {
+        match self {
+            Self::LeakyBucket(turns) => Some(turns.place(turn, now)),
+            Self::TokenBucket(_) | Self::SlidingWindow(_) => None,
+        }
+    }
+
+    /// Gives the turn of a call back that goes away from its `place` in the queue.
+    pub(crate) fn leave_queue(&self, key: Option<Key>, place: &Place, now: Instant) {
+        if let Self::LeakyBucket(turns) = self {
+            turns.give_place_back(key, place, now);
         }
     }
 

@@ -11,7 +11,7 @@ use crate::limits::Limits;
 use crate::store::{Keeper, Share};
 use crate::verdict::Ask;
 use crate::way::{Core, Way};
-use crate::{LeakyBucket, RateLimitSnapshot, Status};
+use crate::{LeakyBucket, RateLimitConfig, RateLimitSnapshot, Status};
 
 /// What all services of one layer share.
 #[derive(Debug)]
@@ -65,6 +65,13 @@ impl Shared {
         self.core.reporter.mode_changed(mode);
     }
 
+    /// Returns the settings in force.
+    pub(crate) fn config_in_force<A: Algorithm>(&self) -> RateLimitConfig<A> {
+        let config = self.config().clone();
+        // A handle is of the kind of its layer.
+        config.with_algorithm(|algorithm| A::try_from(algorithm).unwrap_or_default())
+    }
+
     /// Puts a valid config in force.
     pub(crate) fn reconfigure(&self, config: AnyConfig) {
         {
@@ -80,6 +87,7 @@ impl Shared {
             self.core.set_mode(config.mode);
             *current = config;
         }
+        self.core.changed.notify_waiters();
         self.core.reporter.config_changed();
     }
 

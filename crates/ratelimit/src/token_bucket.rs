@@ -32,7 +32,11 @@ impl<W: Words> TokenBucket<W> {
     /// Makes the buckets of valid quotas. `words` are untouched, and of no other machine.
     pub(crate) fn new(quotas: &Quotas, words: W, epoch: Instant) -> Self {
         let quotas = quotas.as_slice().iter();
-        let gcras: Box<[Gcra]> = quotas.map(Gcra::new).collect();
+        Self::of(quotas.map(Gcra::new).collect(), words, epoch)
+    }
+
+    /// Makes the buckets of these machines.
+    pub(crate) fn of(gcras: Box<[Gcra]>, words: W, epoch: Instant) -> Self {
         Self {
             most: gcras.iter().map(Gcra::limit).min().unwrap_or(0),
             gcras,
@@ -48,8 +52,12 @@ impl<W: Words> TokenBucket<W> {
     /// What has been taken stays taken, from the quota of the same period, or else from the one in
     /// the same place, and comes back at the new rate. `words` are new ones again.
     pub(crate) fn followed_by(&self, quotas: &Quotas, words: W, now: Instant) -> Self {
+        self.before(Self::new(quotas, words, self.epoch), now)
+    }
+
+    /// Makes of the `next` buckets those that take the place of these at `now`.
+    pub(crate) fn before(&self, mut next: Self, now: Instant) -> Self {
         let now = self.nanos(now);
-        let mut next = Self::new(quotas, words, self.epoch);
         next.before = vec![Past::new(self.gcras.clone(), self.words.clone(), now)];
         if now < self.settled_at {
             let older = self.before.iter().take(Past::<W>::MOST - 1);

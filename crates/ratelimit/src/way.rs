@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use watertight_core::{BoxError, Mode, Padded, Reason, Rejection};
 use watertight_metrics::Reporter;
@@ -23,6 +24,8 @@ pub(crate) struct Way(pub(crate) Arc<Core>);
 pub(crate) struct Core {
     mode: AtomicU8,
     pub(crate) limits: Latest<Limits>,
+    /// Tells those who wait for their turns that the limits have changed.
+    pub(crate) changed: Arc<Notify>,
     pub(crate) counts: Counts,
     pub(crate) reporter: Reporter,
     /// What keeps the quotas of all but the total, if this process does not.
@@ -40,6 +43,7 @@ impl Core {
         Self {
             mode: AtomicU8::new(mode as u8),
             limits: Latest::new(limits),
+            changed: Arc::default(),
             counts,
             reporter,
             keeper,

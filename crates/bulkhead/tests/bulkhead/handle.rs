@@ -236,3 +236,19 @@ async fn a_handle_keeps_its_bulkhead_alive_and_a_registry_does_not() {
     drop(handle);
     assert_eq!(registry.snapshot().instances.len(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_settings_in_force_can_be_changed_one_by_one() {
+    let stage = stage(4, |it| it.max_queue(5).max_wait(SECOND));
+    let handle = &stage.bulkhead;
+    handle.set_mode(Mode::Shadow);
+    handle.resize(8).unwrap();
+
+    let mut config = handle.config();
+    config.max_queue = 10;
+    handle.reconfigure(config.clone()).unwrap();
+
+    assert_eq!(handle.config(), config);
+    assert_eq!((config.limit, config.max_wait), (Limit::Fixed(8), SECOND));
+    assert_eq!(handle.snapshot().mode, Mode::Shadow);
+}

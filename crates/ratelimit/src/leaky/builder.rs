@@ -16,7 +16,8 @@ impl<R, L> RateLimitBuilder<LeakyBucket, R, L> {
         self
     }
 
-    /// Sets how long a call may wait for its turn. Default: as long as the queue makes it wait.
+    /// Sets how long a call may wait for its turn. With 0 s none waits.
+    /// Default: as long as the queue makes it wait.
     pub fn max_wait(mut self, time: Duration) -> Self {
         self.config.algorithm.max_wait = Some(time);
         self

@@ -4,8 +4,10 @@ mod builder;
 #[cfg(all(test, watertight_loom))]
 mod loom;
 mod setting;
+mod tempo;
 mod turns;
 
 pub use setting::LeakyBucket;
 
+pub(crate) use tempo::Place;
 pub(crate) use turns::{Turn, Turns};

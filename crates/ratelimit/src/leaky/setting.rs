@@ -21,8 +21,9 @@ pub struct LeakyBucket {
     /// that may in any case. With 0, the default, no two turns are closer than at the rate.
     #[cfg_attr(feature = "serde", serde(default))]
     pub slack: u64,
-    /// How long a call may wait for its turn, none for as long as the queue makes it wait. It waits
-    /// no longer than until its deadline in any case.
+    /// How long a call may wait for its turn, none for as long as the queue makes it wait. With 0 s
+    /// none waits. A call that would wait for longer, or until after its deadline in any case, is
+    /// refused when it comes.
     #[cfg_attr(
         feature = "serde",
         serde(
@@ -49,14 +50,6 @@ impl LeakyBucket {
         if quota.capacity() != quota.tokens() {
             let allowed = "none: slack says what may start at once";
             return Err(ConfigError::new("quota.burst", quota.capacity(), allowed));
-        }
-        if self.max_wait.is_some_and(|time| time.is_zero()) {
-            let allowed = "longer than 0 s, or none";
-            return Err(ConfigError::new(
-                "algorithm.max_wait",
-                Duration::ZERO,
-                allowed,
-            ));
         }
         self.bucket(&quota).validate().map_err(|error| {
             let size = self.queue.saturating_add(self.slack).saturating_add(1);
@@ -89,10 +82,6 @@ mod tests {
         assert_eq!(valid.validate(&quota.into()), Ok(()));
         assert_eq!(LeakyBucket::default().validate(&quota.into()), Ok(()));
 
-        let no_wait = LeakyBucket {
-            max_wait: Some(Duration::ZERO),
-            ..valid
-        };
         let endless = LeakyBucket {
             queue: u64::MAX,
             ..valid
@@ -100,7 +89,6 @@ mod tests {
         for (leaky, quotas, field) in [
             (valid, quota.and(quota), "quotas"),
             (valid, quota.burst(20).into(), "quota.burst"),
-            (no_wait, quota.into(), "algorithm.max_wait"),
             (endless, quota.into(), "algorithm.queue + slack + 1"),
         ] {
             let error = leaky.validate(&quotas).unwrap_err();

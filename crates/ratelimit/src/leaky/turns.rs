@@ -1,11 +1,13 @@
 use std::cell::LazyCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::Key;
 
+use super::tempo::{Place, Tempo};
 use crate::decision::Meter;
-use crate::gcra::{GcraAt, UNTOUCHED};
+use crate::gcra::{Gcra, GcraAt, UNTOUCHED};
 use crate::tables::Tables;
 use crate::token_bucket::TokenBucket;
 use crate::total::Term;
@@ -20,7 +22,7 @@ use crate::{Decision, LeakyBucket, Quota, Status};
 #[derive(Debug)]
 pub(crate) struct Turns<W> {
     bucket: TokenBucket<W>,
-    queue: u64,
+    tempo: Arc<Tempo>,
     max_wait: Duration,
 }
 
@@ -29,9 +31,9 @@ pub(crate) struct Turns<W> {
 pub(crate) struct Turn {
     /// How long it takes until it begins.
     pub(crate) wait: Duration,
-    cost: u64,
+    pub(super) cost: u64,
     /// The word that it left, which is there as long as no later turn has been booked.
-    word: u64,
+    pub(super) word: u64,
     /// In which term its cost was taken of the total, if in any.
     pub(crate) total: Option<Term>,
 }
@@ -58,14 +60,16 @@ impl Turn {
 impl<W: Words> Turns<W> {
     /// Makes the turns of a valid setting and quota. `words` are untouched, and of no other machine.
     pub(crate) fn new(setting: &LeakyBucket, quota: &Quota, words: W, epoch: Instant) -> Self {
-        let bucket = setting.bucket(quota).into();
-        Self::of(setting, TokenBucket::new(&bucket, words, epoch))
+        let gcra = Gcra::of_queue(&setting.bucket(quota), None);
+        let tempo = Tempo::new(gcra.clone(), setting.queue + 1, epoch);
+        let bucket = TokenBucket::of([gcra].into(), words, epoch);
+        Self::of(setting, bucket, tempo)
     }
 
     /// Makes the turns of another setting or quota, which take the place of these at `now`.
     ///
-    /// The turns that have been booked stay as they are, and a later one begins after as much as
-    /// was before it, at the new pace. `words` are new ones again.
+    /// The turns that have been booked come in their order at the new pace, and those of later calls
+    /// after them. `words` are new ones again.
     pub(crate) fn followed_by(
         &self,
         setting: &LeakyBucket,
@@ -73,14 +77,18 @@ impl<W: Words> Turns<W> {
         words: W,
         now: Instant,
     ) -> Self {
-        let bucket = setting.bucket(quota).into();
-        Self::of(setting, self.bucket.followed_by(&bucket, words, now))
+        let (gcra, epoch) = self.tempo.next_of(&setting.bucket(quota));
+        let tempo = Tempo::new(gcra.clone(), setting.queue + 1, epoch);
+        let bucket = TokenBucket::of([gcra].into(), words, epoch);
+        let next = Self::of(setting, self.bucket.before(bucket, now), tempo);
+        self.tempo.is_followed_by(&next.tempo, now);
+        next
     }
 
-    fn of(setting: &LeakyBucket, bucket: TokenBucket<W>) -> Self {
+    fn of(setting: &LeakyBucket, bucket: TokenBucket<W>, tempo: Tempo) -> Self {
         Self {
             bucket,
-            queue: setting.queue,
+            tempo: Arc::new(tempo),
             max_wait: setting.max_wait.unwrap_or(Duration::MAX),
         }
     }
@@ -139,11 +147,20 @@ impl<W: Words> Turns<W> {
         given_back.is_ok()
     }
 
+    /// Returns the place in the queue of a call that has booked `turn` just now.
+    pub(crate) fn place(&self, turn: Turn, now: Instant) -> Place {
+        Place::new(turn, &self.tempo, now)
+    }
+
+    /// Does as [`give_turn_back`](Self::give_turn_back), if it is a turn of this queue.
+    pub(crate) fn give_place_back(&self, key: Option<Key>, place: &Place, now: Instant) -> bool {
+        Arc::ptr_eq(&self.tempo, &place.tempo) && self.give_turn_back(key, &place.turn, now)
+    }
+
     /// Returns how long it takes until the turn begins that comes after `word`.
     #[inline]
     fn wait(&self, at: GcraAt<'_>, word: u64) -> Duration {
-        // The bucket has room for the queue and one more when only the slack is left in it.
-        at.wait(word, self.queue + 1).unwrap_or_default()
+        self.tempo.wait(at, word)
     }
 
     #[cold]
@@ -293,9 +310,11 @@ mod tests {
         let turns = Turns::new(&setting(10), &quota, tables(), now);
         turns.book(acme, 1, now, || LONG).unwrap();
         let turn = turns.book(acme, 3, now, || LONG).unwrap();
+        let mut place = turns.place(turn, now);
 
         let turns = turns.followed_by(&setting(11), &quota, tables(), now);
-        assert!(turns.give_turn_back(acme, &turn, now));
+        assert!(place.follow());
+        assert!(turns.give_place_back(acme, &place, now));
         let later = now + 1_000 * MS;
         for other in (0..1_000_u64).map(Key::of) {
             let _ = turns.book(Some(other), 1, later, || LONG);
@@ -440,19 +459,90 @@ mod tests {
         assert_eq!(wait(&turns, now), 300 * MS);
     }
 
-    #[test]
-    fn turns_that_were_booked_are_waited_for_at_another_pace() {
-        let (before, now) = turns(Quota::per_second(10), 5, 0);
-        book(&before, now);
-        book(&before, now);
+    /// Returns the places of so many who book now.
+    fn places(turns: &Turns<Direct>, count: usize, now: Instant) -> Vec<Place> {
+        let places = (0..count).map(|_| turns.place(book(turns, now), now));
+        places.collect()
+    }
 
+    fn follow(turns: &Turns<Direct>, (rate, queue, slack): Terms, now: Instant) -> Turns<Direct> {
         let setting = LeakyBucket {
-            queue: 50,
-            ..LeakyBucket::default()
+            queue,
+            slack,
+            max_wait: None,
         };
-        let turns = before.followed_by(&setting, &Quota::per_second(100), Direct::new(1), now);
+        turns.followed_by(&setting, &Quota::per_second(rate), Direct::new(1), now)
+    }
+
+    #[test]
+    fn who_waits_goes_over_to_another_pace_and_who_comes_later_comes_after_them() {
+        for (terms, waits, last) in [
+            ((100, 50, 0), [0, 5, 15], 25),
+            ((1, 50, 0), [0, 500, 1_500], 2_500),
+            ((10, 50, 2), [0, 0, 0], 50),
+            ((10, 3, 0), [0, 50, 150], 250),
+        ] {
+            let (before, now) = turns(Quota::per_second(10), 5, 0);
+            let places = places(&before, 3, now);
+
+            let now = now + 50 * MS;
+            let turns = follow(&before, terms, now);
+
+            for (mut place, wait) in places.into_iter().zip(waits) {
+                assert!(place.follow());
+                let begins_in = place.begins_at().saturating_duration_since(now);
+                assert_eq!(begins_in, wait * MS, "{terms:?}");
+            }
+            assert_eq!(wait(&turns, now), last * MS, "{terms:?}");
+        }
+    }
+
+    #[test]
+    fn a_queue_that_is_longer_than_the_next_one_may_be_lets_nobody_overtake() {
+        let (before, now) = turns(Quota::per_second(10), 20, 0);
+        let mut places = places(&before, 20, now);
+
+        let turns = follow(&before, (100, 2, 0), now);
+
+        let full = turns.book(None, 1, now, || LONG).unwrap_err();
+        assert_eq!(full.retry_after, Some(180 * MS));
+        let mut last = places.pop().unwrap();
+        last.follow();
+        assert_eq!(last.begins_at(), now + 190 * MS);
+        assert_eq!(wait(&turns, now + 180 * MS), 20 * MS);
+    }
+
+    #[test]
+    fn the_last_turn_can_be_given_back_at_another_pace() {
+        let (before, now) = turns(Quota::per_second(10), 5, 0);
+        let [_, mut earlier, mut last] = places(&before, 3, now).try_into().unwrap();
+        let turns = follow(&before, (7, 5, 0), now);
+        let turns = follow(&turns, (100, 5, 0), now);
+        assert!(
+            !turns.give_place_back(None, &last, now),
+            "it did not follow"
+        );
+
+        earlier.follow();
+        last.follow();
+        assert!(!turns.give_place_back(None, &earlier, now));
+        assert!(turns.give_place_back(None, &last, now));
 
         assert_eq!(wait(&turns, now), 20 * MS);
+    }
+
+    /// As many as would not fit on a stack one within the other.
+    #[test]
+    fn who_did_not_follow_for_long_lets_go_of_all_changes() {
+        let (mut turns, now) = turns(Quota::per_second(10), 5, 0);
+        let place = places(&turns, 1, now);
+
+        for _ in 0..100_000 {
+            turns = follow(&turns, (10, 5, 0), now);
+        }
+
+        drop(turns);
+        drop(place);
     }
 
     #[test]
@@ -520,6 +610,99 @@ mod tests {
                     prop_assert!(more as u128 <= come + u128::from(slack));
                 }
             }
+        }
+
+        /// A model that counts in billionths of tokens what has come since the beginning, as the
+        /// rates in force have it. A call begins when its turn has come, but for the slack.
+        #[test]
+        fn turns_keep_their_order_and_the_paces_in_force(
+            first in terms(),
+            events in vec((0..400_u64, 0..5_u8, terms(), any::<Index>()), 1..100),
+        ) {
+            let (mut turns, epoch) = turns(Quota::per_second(first.0), first.1, first.2);
+            let (mut now, mut model) = (epoch, Model::new(first));
+            let mut waiting: Vec<(Place, u128)> = Vec::new();
+            let mut starts: Vec<Instant> = Vec::new();
+
+            for (idle, event, terms, index) in events {
+                now += Duration::from_millis(idle);
+                model.pass(idle);
+                let is_due = |(place, _): &&(Place, u128)| place.begins_at() <= now;
+                let due = waiting.iter().take_while(is_due).count();
+                starts.extend(waiting.drain(..due).map(|(place, _)| place.begins_at()));
+                match event {
+                    0 => {
+                        turns = follow(&turns, terms, now);
+                        waiting.iter_mut().for_each(|(place, _)| assert!(place.follow()));
+                        model.terms = terms;
+                    }
+                    1 if !waiting.is_empty() => {
+                        let (place, turn) = waiting.remove(index.index(waiting.len()));
+                        turns.give_place_back(None, &place, now);
+                        model.give_back(turn);
+                    }
+                    _ => if let Ok(turn) = turns.book(None, 1, now, || LONG) {
+                        waiting.push((turns.place(turn, now), model.book()));
+                    }
+                }
+                for (place, turn) in &waiting {
+                    let expected = model.time_until(*turn);
+                    let begins_in = place.begins_at().saturating_duration_since(now).as_nanos();
+                    prop_assert!(begins_in.abs_diff(expected) <= 100, "{begins_in} {expected}");
+                }
+                let begin = waiting.iter().map(|(place, _)| place.begins_at().max(now));
+                prop_assert!(begin.is_sorted());
+            }
+            prop_assert!(starts.is_sorted());
+        }
+    }
+
+    /// A rate a second, a queue and a slack.
+    type Terms = (u64, u64, u64);
+
+    fn terms() -> impl Strategy<Value = Terms> {
+        (1..50_u64, 0..30_u64, 0..4_u64)
+    }
+
+    const TOKEN: u128 = 1_000_000_000;
+
+    struct Model {
+        terms: Terms,
+        come: u128,
+        /// When as much has come, the next turn begins.
+        booked: u128,
+    }
+
+    impl Model {
+        fn new(terms: Terms) -> Self {
+            let (come, booked) = (100 * TOKEN, 0);
+            Self {
+                terms,
+                come,
+                booked,
+            }
+        }
+
+        fn pass(&mut self, ms: u64) {
+            self.come += u128::from(ms * self.terms.0) * TOKEN / 1_000;
+        }
+
+        fn book(&mut self) -> u128 {
+            let turn = self.booked.max(self.come);
+            self.booked = turn + TOKEN;
+            turn
+        }
+
+        fn give_back(&mut self, turn: u128) {
+            if self.booked == turn + TOKEN {
+                self.booked = turn;
+            }
+        }
+
+        fn time_until(&self, turn: u128) -> u128 {
+            let (rate, _, slack) = self.terms;
+            let come = self.come + u128::from(slack) * TOKEN;
+            turn.saturating_sub(come) / u128::from(rate)
         }
     }
 }

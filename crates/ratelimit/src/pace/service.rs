@@ -52,8 +52,8 @@ where
             Ok(passed) => passed,
             Err(refusal) => return PacedFuture::refused(refusal),
         };
-        if let Some(turn) = passed.turn {
-            let booking = Booking::new(passed.call, turn);
+        if let Some(place) = passed.place {
+            let booking = Booking::new(passed.call, place);
             let of_answers = self.front.of_answers(passed.quota);
             let inner = self.inner.clone();
             return PacedFuture::waiting(Waiting::new(booking, inner, request, of_answers));

@@ -2,6 +2,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project::pin_project;
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Sleep, sleep_until};
 use tower_service::Service;
 use watertight_core::{
@@ -22,6 +23,9 @@ use crate::noting::Noting;
 pub(super) struct Waiting<S, C, N, P: Penalty, T, Req> {
     #[pin]
     timer: Sleep,
+    /// Is ready when the limits have changed.
+    #[pin]
+    change: Option<OwnedNotified>,
     /// `None` once the turn has come.
     booking: Option<Booking<P>>,
     /// `None` before.
@@ -41,6 +45,7 @@ impl<S, C, N, P: Penalty, T, Req> Waiting<S, C, N, P, T, Req> {
         (classify, finish): (C, Noting<N, T>),
     ) -> Self {
         Self {
+            change: booking.change(),
             timer: sleep_until(booking.begins_at()),
             booking: Some(booking),
             call: None,
@@ -70,8 +75,17 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Called<S::Future, C, N, P, T>, BoxError>> {
-        let this = self.project();
-        if this.booking.is_some() {
+        let mut this = self.project();
+        if let Some(booking) = this.booking {
+            // A change that comes once it has been looked for is waited for by then.
+            while let Some(change) = this.change.as_mut().as_pin_mut()
+                && change.poll(cx).is_ready()
+            {
+                this.change.set(booking.change());
+            }
+            if booking.follow() {
+                this.timer.as_mut().reset(booking.begins_at());
+            }
             ready!(this.timer.poll(cx));
             *this.call = this.booking.take().and_then(Booking::begin);
         }

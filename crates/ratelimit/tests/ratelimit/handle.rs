@@ -2,11 +2,11 @@
 
 use tokio::time::advance;
 use tower::Layer;
-use watertight_core::Key;
+use watertight_core::{Key, Mode};
 use watertight_metrics::Registry;
 use watertight_ratelimit::{
-    Quota, SlidingWindow, SlidingWindowConfig, SlidingWindowHandle, SlidingWindowLayer,
-    TokenBucketConfig, TokenBucketHandle, WhenFull,
+    LeakyBucketLayer, Quota, SlidingWindow, SlidingWindowConfig, SlidingWindowHandle,
+    SlidingWindowLayer, TokenBucketConfig, TokenBucketHandle, WhenFull,
 };
 
 use crate::stage::{Echo, SECOND, answered, bucket, counted};
@@ -297,4 +297,33 @@ async fn a_snapshot_shows_what_there_is() {
     assert_eq!((snapshot.in_flight, snapshot.keys), (Some(0), None));
     assert_eq!(snapshot.calls.success, 5);
     assert_eq!(snapshot.config["max_keys"], "65536");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_settings_in_force_can_be_changed_one_by_one() {
+    let layer = bucket(Quota::per_minute(5)).total(Quota::per_minute(100));
+    let layer = layer.announce(true).plan("pro", Quota::per_minute(50));
+    let handle = layer.build().handle();
+    handle.set_mode(Mode::Shadow);
+
+    let mut config = handle.config();
+    config.quotas = Quota::per_minute(20).into();
+    handle.reconfigure(config.clone()).unwrap();
+
+    assert_eq!(handle.config(), config);
+    assert!(config.announce && config.plans.contains_key("pro"));
+    let snapshot = handle.snapshot();
+    assert_eq!((snapshot.mode, snapshot.status.limit), (Mode::Shadow, 20));
+    assert_eq!(snapshot.total.unwrap().limit, 100);
+}
+
+#[test]
+fn the_settings_in_force_have_the_algorithm_of_the_layer() {
+    let exact = SlidingWindowLayer::builder("api", Quota::per_second(10)).exact();
+    let leaky = LeakyBucketLayer::builder("api", Quota::per_second(10)).queue(7);
+
+    let exact = exact.registry(&Registry::new()).build().handle();
+    assert_eq!(exact.config().algorithm, SlidingWindow::Exact);
+    let leaky = leaky.registry(&Registry::new()).build().handle();
+    assert_eq!(leaky.config().algorithm.queue, 7);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, advance};
 use tokio_test::task::{Spawn, spawn};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok};
-use tower::{BoxError, Layer, Service};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_test::mock;
 use watertight_core::{Context, Key, Mode, Reason, Rejection};
 use watertight_metrics::Registry;
@@ -330,15 +330,75 @@ async fn a_call_that_leaves_gives_its_total_back_what_it_has_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_stays_as_it_was_booked_when_the_pace_changes() {
+async fn a_call_that_waits_is_woken_and_goes_over_to_the_new_pace() {
     let layer = leaky().queue(5).build();
     let mut api = layer.layer(Echo);
     call(&mut api, "first").unwrap();
     let mut second = wait(&mut api, "second");
+    let mut third = wait(&mut api, "third");
 
-    let mut config = LeakyBucketConfig::new(Quota::per_second(1));
-    config.algorithm.queue = 5;
-    layer.handle().reconfigure(config).unwrap();
+    let change = |rate| layer.handle().reconfigure(waiting_100(rate, 0)).unwrap();
+    change(1);
+    assert!(second.is_woken());
+    drop(third);
+    assert_eq!(answered_after(&mut second).await, 1_000);
 
-    assert_eq!(answered_after(&mut second).await, 100);
+    third = wait(&mut api, "another third");
+    change(50);
+    assert!(third.is_woken());
+    assert_eq!(answered_after(&mut third).await, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_keeps_the_order_and_the_rate_when_the_limit_changes() {
+    for (rate, slack, last_at) in [(10, 0, 3_900), (2, 0, 19_500), (1, 5, 34_000)] {
+        let (since, layer) = (Instant::now(), leaky().queue(100).build());
+        let handle = layer.handle();
+        handle.reconfigure(waiting_100(1, 0)).unwrap();
+        let api = layer.layer(service_fn(move |number: usize| async move {
+            Ok::<_, BoxError>(((Instant::now() - since).as_millis(), number))
+        }));
+        let start = |number| tokio::spawn(api.clone().oneshot(number));
+
+        let mut calls: Vec<_> = (0..20).map(start).collect();
+        tokio::task::yield_now().await;
+        handle.reconfigure(waiting_100(rate, slack)).unwrap();
+        calls.extend((20..40).map(start));
+
+        let mut started = Vec::new();
+        for call in calls {
+            started.push(call.await.unwrap().unwrap());
+        }
+        started.sort_unstable();
+        assert!(started.iter().is_sorted_by_key(|(_, number)| number));
+        for (start, _) in &started {
+            let within = started
+                .iter()
+                .filter(|(at, _)| (*start..start + 1_000).contains(at));
+            assert!(within.count() as u64 <= rate + slack, "at {start} ms");
+        }
+        // The timer goes by milliseconds.
+        assert!(started[39].0.abs_diff(last_at) <= 1, "{:?}", started[39]);
+        assert_eq!(handle.snapshot().queued, 0);
+    }
+}
+
+fn waiting_100(rate: u64, slack: u64) -> LeakyBucketConfig {
+    let mut config = LeakyBucketConfig::new(Quota::per_second(rate));
+    (config.algorithm.queue, config.algorithm.slack) = (100, slack);
+    config
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_max_wait_of_nothing_none_waits() {
+    let mut api = leaky()
+        .queue(5)
+        .max_wait(Duration::ZERO)
+        .build()
+        .layer(Echo);
+    call(&mut api, "first").unwrap();
+
+    assert_eq!(refusal(&mut api, "second").retry_after(), Some(100 * MS));
+    advance(100 * MS).await;
+    call(&mut api, "third").unwrap();
 }
