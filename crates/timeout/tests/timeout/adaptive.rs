@@ -97,7 +97,7 @@ async fn is_learnt_when_the_warm_up_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn as_many_explore_as_new_settings_say() {
-    let layer = builder().explore(1e-9).build();
+    let layer = builder().explore(0.001).build();
     let backend = Backend::new(10 * MS);
     let mut service = backend.service(&layer);
     calls(&mut service, 200).await;
