@@ -23,7 +23,7 @@ pub(crate) struct TimeoutCall {
     limit: u64,
     /// When it has to end whatever the limit is, or [`NEVER`].
     deadline: u64,
-    /// The number of the explorer that it is, or [`NEVER`].
+    /// The place of the explorer that it is, or [`NEVER`].
     explorer: u64,
     /// Whether its duration is one to learn from.
     teaches: bool,
@@ -127,6 +127,9 @@ impl TimeoutCall {
         } else if self.teaches && reason == Reason::TimedOut {
             way.cut(self.limit, now);
         }
+        if self.teaches && reason == Reason::DeadlineExceeded {
+            way.given_up(self.age(&way, now), now);
+        }
         self.teaches = false;
         if mode == Mode::Enforce {
             return Some(Rejection::new(reason, way.control.counts.name()));
@@ -155,7 +158,7 @@ impl TimeoutCall {
 
     fn explorer(&self) -> Option<Explorer> {
         (self.explorer != NEVER).then_some(Explorer {
-            number: self.explorer,
+            place: self.explorer,
             since: self.began,
         })
     }
@@ -184,13 +187,22 @@ impl TimeoutCall {
     fn was_dropped(&mut self) {
         let Some(way) = self.way.take() else { return };
         way.control.counts.add(Count::Cancelled);
-        if let Some(explorer) = self.explorer() {
-            way.lost(explorer, self.age(&way, Instant::now()));
+        let explorer = self.explorer();
+        if explorer.is_none() && !self.teaches {
+            return;
+        }
+        let now = Instant::now();
+        let after = self.age(&way, now);
+        if let Some(explorer) = explorer {
+            way.given_up_exploring(explorer, after);
+        }
+        if self.teaches {
+            way.given_up(after, now);
         }
     }
 }
 
-/// Sends a call out to explore that begins now. Returns its number, when it began and how long it
+/// Sends a call out to explore that begins now. Returns its place, when it began and how long it
 /// may take.
 #[cold]
 fn explore(way: &Way, began: u64, limit: u64) -> (u64, u64, u64) {
@@ -198,7 +210,7 @@ fn explore(way: &Way, began: u64, limit: u64) -> (u64, u64, u64) {
         None => (NEVER, began, limit),
         Some((explorer, longest)) => {
             way.control.counts.add(Count::Explored);
-            (explorer.number, explorer.since, longest)
+            (explorer.place, explorer.since, longest)
         }
     }
 }
@@ -286,8 +298,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_explores_hangs_if_it_is_dropped_later_than_others_are_cut_off() {
-        let testimony = explorer_dropped(2 * LIMIT, Duration::ZERO).await;
+    async fn one_that_explores_and_is_dropped_takes_that_long_at_least() {
+        let Testimony::Ends(after) = explorer_dropped(2 * LIMIT, Duration::ZERO).await else {
+            panic!("that its caller goes away does not say that it hangs");
+        };
+
+        assert!(2 * LIMIT - Duration::from_nanos(after) <= Duration::from_nanos(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_explores_hangs_if_it_is_dropped_when_it_has_been_waited_for() {
+        let testimony = explorer_dropped(9 * LIMIT, Duration::ZERO).await;
 
         assert_eq!(testimony, Testimony::Hangs);
     }

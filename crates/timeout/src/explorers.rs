@@ -9,8 +9,10 @@ use crate::heard::{Heard, Last, Late, Testimony};
 /// many of its time, and speaks for those that were cut off. All times are in nanoseconds.
 #[derive(Debug)]
 pub(crate) struct Explorers {
-    /// When those set out that are out. 0 is none.
+    /// When those set out that are out. 0 is none. The first places are of those that may take the
+    /// longest timeout, and nobody else gets one of these.
     out: [AtomicU64; MOST_OUT],
+    /// How many others have set out.
     set_out: AtomicU64,
     /// Of those that came back late, and those that did not.
     heard: Heard,
@@ -27,7 +29,8 @@ pub(crate) struct Explorers {
 /// A call that explores.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Explorer {
-    pub(crate) number: u64,
+    /// Of those that are out.
+    pub(crate) place: u64,
     /// When it set out.
     pub(crate) since: u64,
 }
@@ -35,12 +38,23 @@ pub(crate) struct Explorer {
 /// So many are looked after while they are out: enough to see that calls hang.
 const MOST_OUT: usize = 64;
 
+/// So many of them may take the longest timeout. A call that hangs holds a connection, and a place in
+/// a bulkhead, for as long: these few tell that calls hang as well as many would.
+const MOST_PATIENT: usize = 8;
+
+/// The others may take so many times the limit: enough to follow a service that becomes ten times
+/// slower while calls hang.
+const IMPATIENT: u64 = 16;
+
 /// So many may set out before their turn: calls that are cut off in a row say that something has
 /// changed, and whether it is for long is not known until a few have been waited for.
 const MOST_AHEAD: u64 = 4;
 
 /// One that is out for so many times the limit is taken for one that hangs. Until then nobody knows.
 const PATIENCE: u64 = 8;
+
+/// When one that is out comes back, as far as anybody knows.
+const NEVER: u64 = u64::MAX;
 
 impl Explorers {
     pub(crate) fn new() -> Self {
@@ -83,17 +97,30 @@ impl Explorers {
 
     /// Sends a call out, while other calls are cut off at `limit`.
     pub(crate) fn send(&self, limit: u64, now: u64) -> Explorer {
-        let explorer = Explorer {
-            number: self.set_out.fetch_add(1, Ordering::Relaxed),
-            since: now.max(1),
-        };
-        let place = self.place(explorer);
-        let holder = place.load(Ordering::Relaxed);
+        let since = now.max(1);
+        let none = 0;
+        let patient = self.out[..MOST_PATIENT].iter().position(|place| {
+            place
+                .compare_exchange(none, since, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        });
+        if let Some(place) = patient {
+            return Explorer {
+                place: place as u64,
+                since,
+            };
+        }
+        let number = self.set_out.fetch_add(1, Ordering::Relaxed) as usize;
+        let place = MOST_PATIENT + number % (MOST_OUT - MOST_PATIENT);
+        let holder = self.out[place].load(Ordering::Relaxed);
         // It speaks as soon as it has been waited for, which it would never be in a hurry.
         if holder == 0 || is_overdue(holder, limit, now) {
-            place.store(explorer.since, Ordering::Relaxed);
+            self.out[place].store(since, Ordering::Relaxed);
         }
-        explorer
+        Explorer {
+            place: place as u64,
+            since,
+        }
     }
 
     /// Takes note that an explorer was answered after this time, while other calls are cut off at
@@ -107,10 +134,19 @@ impl Explorers {
 
     /// Takes note that there was no good answer, as far as one was waited for.
     pub(crate) fn lost(&self, explorer: Explorer, after: u64, limit: u64) {
+        self.went(explorer, Late::Hung(after), limit);
+    }
+
+    /// Takes note that its caller went away.
+    pub(crate) fn given_up(&self, explorer: Explorer, after: u64, limit: u64) {
+        self.went(explorer, Late::GivenUp(after), limit);
+    }
+
+    fn went(&self, explorer: Explorer, late: Late, limit: u64) {
         // One whose place was taken has spoken before: they would all be heard of again when what
         // has held them up is long over.
-        if self.is_in(explorer) && after > limit {
-            self.heard.add(explorer.since, Late::Hung(after));
+        if self.is_in(explorer) && late.after() > limit {
+            self.heard.add(explorer.since, late);
         }
     }
 
@@ -125,17 +161,43 @@ impl Explorers {
             self.wanted.store(true, Ordering::Relaxed);
         }
         let since = since.max(self.first.load(Ordering::Relaxed));
+        self.goes_by(cut, limit, since, now)
+    }
+
+    /// Says what becomes of a call that was cut off at `limit`. It goes by one that took longer; and
+    /// where nobody knows how long that would have taken, by one that was waited for longer still.
+    fn goes_by(&self, mut draw: u64, limit: u64, since: u64, now: u64) -> Testimony {
+        let mut last = Late::Ended(limit);
+        loop {
+            let back = draw.trailing_zeros();
+            draw = draw.checked_shr(back + 1).unwrap_or(0);
+            let longer = self.longer_than(last.after(), limit, since, now);
+            match (longer.the_last_but(back as usize), last) {
+                (Some(Late::Ended(after)), _) => return Testimony::Ends(after),
+                (Some(Late::Hung(NEVER)), _) => return Testimony::Hangs,
+                (Some(late), _) => last = late,
+                (None, Late::Ended(_)) => return Testimony::Unknown,
+                // That somebody goes away does not say that others would wait in vain.
+                (None, Late::GivenUp(after)) if after / PATIENCE <= limit => {
+                    return Testimony::Ends(after);
+                }
+                (None, Late::Hung(_) | Late::GivenUp(_)) => return Testimony::Hangs,
+            }
+        }
+    }
+
+    /// Returns the last of those that took longer than `after`, or hang where calls are cut off at
+    /// `limit`.
+    fn longer_than(&self, after: u64, limit: u64, since: u64, now: u64) -> Last {
         let out = self.out.iter().map(|place| place.load(Ordering::Relaxed));
         let overdue = out.filter(|it| *it > 0 && is_overdue(*it, limit, now));
         let mut last = Last::default();
-        for (set_out, testimony) in overdue
-            .map(|set_out| (set_out, Testimony::Hangs))
-            .chain(self.heard.longer_than(limit))
+        overdue
+            .map(|set_out| (set_out, Late::Hung(NEVER)))
+            .chain(self.heard.longer_than(after))
             .filter(|(set_out, _)| *set_out >= since)
-        {
-            last.add(set_out, testimony);
-        }
-        last.the_last_but(cut.trailing_zeros() as usize)
+            .for_each(|(set_out, late)| last.add(set_out, late));
+        last
     }
 
     /// Lets nobody speak who has set out before now.
@@ -152,7 +214,19 @@ impl Explorers {
     }
 
     fn place(&self, explorer: Explorer) -> &AtomicU64 {
-        &self.out[explorer.number as usize % MOST_OUT]
+        &self.out[explorer.place as usize % MOST_OUT]
+    }
+}
+
+impl Explorer {
+    /// Returns how many nanoseconds it may take, where others are cut off at `limit` and none may
+    /// take longer than `max`.
+    pub(crate) fn may_take(self, limit: u64, max: u64) -> u64 {
+        if (self.place as usize) < MOST_PATIENT {
+            max
+        } else {
+            max.min(limit.saturating_mul(IMPATIENT))
+        }
     }
 }
 
@@ -270,8 +344,11 @@ mod tests {
     fn one_whose_place_was_taken_is_heard_if_it_comes_back() {
         for comes_back in [true, false] {
             let explorers = Explorers::new();
+            for _ in 0..MOST_PATIENT {
+                explorers.send(LIMIT, 1 + OVERDUE);
+            }
             let first = explorers.send(LIMIT, 1);
-            for _ in 0..MOST_OUT {
+            for _ in MOST_PATIENT..MOST_OUT {
                 explorers.send(LIMIT, 1 + OVERDUE);
             }
 
@@ -288,6 +365,58 @@ mod tests {
             };
             assert_eq!(explorers.cut(LIMIT, 0, 1 + OVERDUE), expected);
         }
+    }
+
+    #[test]
+    fn eight_may_take_the_longest_timeout_and_others_sixteen_times_the_limit() {
+        let explorers = Explorers::new();
+        let max = 1_000 * LIMIT;
+        let first = explorers.send(LIMIT, 1);
+        for _ in 1..MOST_PATIENT {
+            assert_eq!(explorers.send(LIMIT, 1).may_take(LIMIT, max), max);
+        }
+
+        // However long they have been out.
+        let next = explorers.send(LIMIT, 10 * OVERDUE);
+        assert_eq!(next.may_take(LIMIT, max), 16 * LIMIT);
+        assert_eq!(next.may_take(LIMIT, 2 * LIMIT), 2 * LIMIT);
+
+        for ends in [Explorers::came_back, Explorers::lost, Explorers::given_up] {
+            ends(&explorers, first, 5 * LIMIT, LIMIT);
+            let next = explorers.send(LIMIT, 1);
+            assert_eq!(next.may_take(LIMIT, max), max);
+        }
+    }
+
+    #[test]
+    fn one_that_is_given_up_goes_by_those_that_were_waited_for_longer() {
+        for (longer, expected) in [
+            (Late::Ended(199), Testimony::Ends(200)),
+            (Late::Ended(900), Testimony::Ends(900)),
+            (Late::Hung(900), Testimony::Hangs),
+            (Late::GivenUp(700), Testimony::Ends(700)),
+            (Late::GivenUp(900), Testimony::Hangs),
+        ] {
+            let explorers = Explorers::new();
+            let before = explorers.send(LIMIT, 1);
+            explorers.went(before, longer, LIMIT);
+            let given_up = explorers.send(LIMIT, 2);
+            explorers.given_up(given_up, 200, LIMIT);
+
+            assert_eq!(explorers.cut(LIMIT, 0, 2), expected, "{longer:?}");
+        }
+    }
+
+    #[test]
+    fn one_whose_time_was_up_goes_by_those_that_had_more_time() {
+        let explorers = Explorers::new();
+        let patient = explorers.send(LIMIT, 1);
+        let other = explorers.send(LIMIT, 2);
+
+        explorers.lost(other, 200, LIMIT);
+        assert_eq!(explorers.cut(LIMIT, 0, 2), Testimony::Hangs);
+        explorers.came_back(patient, 500, LIMIT);
+        assert_eq!(explorers.cut(LIMIT, 0, 2), Testimony::Ends(500));
     }
 
     #[test]

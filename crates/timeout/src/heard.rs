@@ -18,8 +18,10 @@ pub(crate) enum Testimony {
 pub(crate) enum Late {
     /// It was answered after this time.
     Ended(u64),
-    /// It had no good answer until then.
+    /// It had no good answer until then, which is as long as it could be waited for.
     Hung(u64),
+    /// Its caller went away then.
+    GivenUp(u64),
 }
 
 /// The calls that set out last, of those that are known to have taken longer than the limit.
@@ -41,20 +43,27 @@ struct Entry {
 }
 
 impl Late {
-    const fn word(self) -> u64 {
+    pub(crate) const fn after(self) -> u64 {
         match self {
-            Self::Ended(after) => after << 1,
-            Self::Hung(after) => after << 1 | 1,
+            Self::Ended(after) | Self::Hung(after) | Self::GivenUp(after) => after,
         }
     }
 
-    /// Returns what it says of calls that take longer than `limit`.
-    const fn speak(word: u64, limit: u64) -> Testimony {
-        let after = word >> 1;
-        match word & 1 {
-            _ if after <= limit => Testimony::Unknown,
-            0 => Testimony::Ends(after),
-            _ => Testimony::Hangs,
+    const fn word(self) -> u64 {
+        let kind = match self {
+            Self::Ended(_) => 0,
+            Self::Hung(_) => 1,
+            Self::GivenUp(_) => 2,
+        };
+        self.after() << 2 | kind
+    }
+
+    const fn of_word(word: u64) -> Self {
+        let after = word >> 2;
+        match word & 3 {
+            0 => Self::Ended(after),
+            1 => Self::Hung(after),
+            _ => Self::GivenUp(after),
         }
     }
 }
@@ -75,13 +84,11 @@ impl Heard {
         }
     }
 
-    /// Returns when those have set out that took longer than `limit`, and what they say.
-    pub(crate) fn longer_than(&self, limit: u64) -> impl Iterator<Item = (u64, Testimony)> {
+    /// Returns when those have set out that took longer than `limit`, and what became of them.
+    pub(crate) fn longer_than(&self, limit: u64) -> impl Iterator<Item = (u64, Late)> {
         self.0.iter().filter_map(move |entry| {
-            let late = entry.late.load(Ordering::Relaxed);
-            let testimony = Late::speak(late, limit);
-            (testimony != Testimony::Unknown)
-                .then(|| (entry.since.load(Ordering::Relaxed), testimony))
+            let late = Late::of_word(entry.late.load(Ordering::Relaxed));
+            (late.after() > limit).then(|| (entry.since.load(Ordering::Relaxed), late))
         })
     }
 }
@@ -90,26 +97,26 @@ impl Heard {
 #[derive(Debug, Default)]
 pub(crate) struct Last {
     /// From the last one on.
-    testimonies: [(u64, Option<Testimony>); Self::MOST],
+    late: [(u64, Option<Late>); Self::MOST],
 }
 
 impl Last {
     /// One in 256 goes by the last of them.
     const MOST: usize = 8;
 
-    pub(crate) fn add(&mut self, since: u64, testimony: Testimony) {
-        let mut carried = (since, Some(testimony));
-        for place in &mut self.testimonies {
+    pub(crate) fn add(&mut self, since: u64, late: Late) {
+        let mut carried = (since, Some(late));
+        for place in &mut self.late {
             if place.1.is_none() || place.0 < carried.0 {
                 mem::swap(place, &mut carried);
             }
         }
     }
 
-    /// Returns what the one says that set out so many before the last, or the nearest to it.
-    pub(crate) fn the_last_but(&self, back: usize) -> Testimony {
-        let known = self.testimonies.iter().map_while(|(_, it)| *it);
-        known.take(back + 1).last().unwrap_or(Testimony::Unknown)
+    /// Returns the one that set out so many before the last, or the nearest to it.
+    pub(crate) fn the_last_but(&self, back: usize) -> Option<Late> {
+        let known = self.late.iter().map_while(|(_, it)| *it);
+        known.take(back.saturating_add(1)).last()
     }
 }
 
@@ -121,11 +128,11 @@ mod tests {
 
     const LIMIT: u64 = 100;
 
-    fn late(after: u64, hangs: bool) -> Late {
-        if hangs {
-            Late::Hung(after)
-        } else {
-            Late::Ended(after)
+    fn late(after: u64, kind: u8) -> Late {
+        match kind {
+            0 => Late::Ended(after),
+            1 => Late::Hung(after),
+            _ => Late::GivenUp(after),
         }
     }
 
@@ -138,23 +145,23 @@ mod tests {
 
         heard.add(1, Late::Hung(200));
 
-        let mut testimonies = heard.longer_than(LIMIT);
-        assert!(testimonies.all(|(_, testimony)| testimony == Testimony::Ends(200)));
+        let mut all = heard.longer_than(LIMIT);
+        assert!(all.all(|(_, late)| late == Late::Ended(200)));
     }
 
     proptest! {
         #[test]
         fn they_are_heard_the_last_but_that_set_out(
-            calls in prop::collection::vec((1..1_000_u64, 50..200_u64, any::<bool>()), 0..40),
+            calls in prop::collection::vec((1..1_000_u64, 50..200_u64, 0..3_u8), 0..40),
             back in 0..12_usize,
         ) {
             let heard = Heard::new();
             let mut known = Vec::new();
-            for (n, (since, after, hangs)) in (0..).zip(calls) {
+            for (n, (since, after, kind)) in (0..).zip(calls) {
                 // No two set out in the same moment.
                 let since = since * 64 + n;
-                heard.add(since, late(after, hangs));
-                known.push((since, after, hangs));
+                heard.add(since, late(after, kind));
+                known.push((since, after, kind));
             }
             known.sort_unstable();
             known.reverse();
@@ -165,11 +172,7 @@ mod tests {
             heard.longer_than(LIMIT).for_each(|(since, it)| last.add(since, it));
 
             let back = back.min(known.len().saturating_sub(1)).min(Last::MOST - 1);
-            let expected = match known.get(back) {
-                None => Testimony::Unknown,
-                Some((_, _, true)) => Testimony::Hangs,
-                Some((_, after, false)) => Testimony::Ends(*after),
-            };
+            let expected = known.get(back).map(|(_, after, kind)| late(*after, *kind));
             prop_assert_eq!(last.the_last_but(back), expected);
         }
     }

@@ -200,7 +200,8 @@ impl<C, T, K> TimeoutBuilder<Learnt, C, T, K> {
         self.adapt(|limit| limit.max_cut = share)
     }
 
-    /// Sets the share of calls that may take as long as the longest timeout. Default: 0.01.
+    /// Sets the share of calls that may take as long as the longest timeout, eight of them at a time.
+    /// Default: 0.01.
     pub fn explore(self, share: f64) -> Self {
         self.adapt(|limit| limit.explore = share)
     }

@@ -14,8 +14,9 @@ use crate::row::{Place, Row};
 ///
 /// A call that is cut off counts as what the [`Explorers`] have met that took longer than the
 /// limit as well: as long as that, where they were answered, and not at all where they hang. Where
-/// none has, it counts as one that leaves the timeout as it is. So the quantiles are those of the
-/// calls that end, whether they are cut off or not.
+/// none has, it counts as one that leaves the timeout as it is. One that is given up counts as those
+/// that are known to have taken longer. So the quantiles are those of the calls that end, whether
+/// they are waited for or not.
 #[derive(Debug)]
 pub(crate) struct Learning {
     recent: Recent,
@@ -30,6 +31,11 @@ pub(crate) struct Learning {
     usual: AtomicU64,
     /// The longest timeout of late.
     peak: AtomicU64,
+    /// How many calls were cut off since the timeout was looked at.
+    cut_of_late: AtomicU64,
+    /// How many calls were given up, and how many had been when an answer was heard of.
+    given_up: AtomicU64,
+    given_up_before: AtomicU64,
 }
 
 /// Aims so much below `max_cut`: what is left is for luck.
@@ -38,6 +44,8 @@ const OVER: u64 = 4;
 
 /// So many calls may move the timeout.
 const WORTH_A_LOOK: u64 = 64;
+/// So many calls that were given up may count without an answer: where all are, nobody knows why.
+const MOST_GIVEN_UP: u64 = 64;
 /// A look takes some microseconds.
 const LOOK_EVERY: u64 = 2_000_000;
 /// For how long figures may be old.
@@ -54,6 +62,9 @@ impl Learning {
             look_soon_at: AtomicU64::new(0),
             usual: AtomicU64::new(0),
             peak: AtomicU64::new(0),
+            cut_of_late: AtomicU64::new(0),
+            given_up: AtomicU64::new(0),
+            given_up_before: AtomicU64::new(0),
         }
     }
 
@@ -66,6 +77,8 @@ impl Learning {
         now: u64,
     ) -> bool {
         let held = self.row.end().map(Duration::from_nanos);
+        let given_up = self.given_up.load(Ordering::Relaxed);
+        self.given_up_before.store(given_up, Ordering::Relaxed);
         self.note(durations.into_iter().chain(held), calls_each, now)
     }
 
@@ -73,6 +86,23 @@ impl Learning {
     /// true if it is time to look.
     pub(crate) fn explored(&self, took: u64, calls_each: u64, now: u64) -> bool {
         self.note([Duration::from_nanos(took)], calls_each, now)
+    }
+
+    /// Records that a call was given up by its caller, which would have taken longer than this.
+    /// Returns true if it is time to look.
+    ///
+    /// It counts as one of those that are known to have taken longer, each as likely as another:
+    /// Kaplan and Meier's estimate, one call at a time. Where none is known, it counts as what it
+    /// took.
+    pub(crate) fn given_up(&self, after: u64, calls_each: u64, now: u64) -> bool {
+        let number = self.given_up.fetch_add(1, Ordering::Relaxed);
+        let before = self.given_up_before.load(Ordering::Relaxed);
+        if self.recent.recorded() == 0 || number.saturating_sub(before) >= MOST_GIVEN_UP {
+            return false;
+        }
+        let after = Duration::from_nanos(after);
+        let longer = self.recent.quantile_above(after, evenly_spread(number));
+        self.note([longer.unwrap_or(after)], calls_each, now)
     }
 
     fn note(
@@ -90,6 +120,7 @@ impl Learning {
 
     /// Records that a call was cut off at `limit`. Returns true if it is time to look.
     pub(crate) fn cut(&self, limit: u64, calls_each: u64, now: u64) -> bool {
+        self.cut_of_late.fetch_add(1, Ordering::Relaxed);
         let place = self.row.add(now);
         let since = match place {
             Place::Early(_) => 0,
@@ -115,8 +146,9 @@ impl Learning {
         self.recent.recorded() >= adaptive.warmup.into()
     }
 
-    /// Returns the timeout that follows from what is known.
-    pub(crate) fn timeout(&self, adaptive: &Adaptive, now: u64) -> Duration {
+    /// Returns the timeout that follows from what is known, where it has been `limit`.
+    pub(crate) fn timeout(&self, adaptive: &Adaptive, limit: u64, now: u64) -> Duration {
+        let cut = self.cut_of_late.swap(0, Ordering::Relaxed) > 0;
         self.looked(adaptive, now);
         if !self.is_warm(adaptive) {
             return adaptive.at_first();
@@ -127,7 +159,14 @@ impl Learning {
             return adaptive.at_first();
         };
         self.usual.store(nanos(usual), Ordering::Relaxed);
-        let timeout = multiplied(longest(usual), adaptive.multiplier).max(longest(kept));
+        let usual = longest(usual);
+        // Nobody has seen it where calls are cut off: it would be multiplied again and again.
+        let times = if cut && nanos(usual) >= limit {
+            1.0
+        } else {
+            adaptive.multiplier
+        };
+        let timeout = multiplied(usual, times).max(longest(kept));
         let timeout = timeout.clamp(adaptive.min, adaptive.max);
         self.forget_what_is_over(nanos(timeout), now);
         timeout
@@ -180,6 +219,13 @@ fn shortest(nanos: u64) -> u64 {
     nanos - nanos / 48
 }
 
+/// Returns a share for each number, so that those of any that follow each other are spread evenly.
+fn evenly_spread(number: u64) -> f64 {
+    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+    let word = number.wrapping_mul(GOLDEN);
+    (word >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// `time` so many times, which is finite and at least 1.
 fn multiplied(time: Duration, times: f64) -> Duration {
     Duration::from_nanos((nanos(time) as f64 * times) as u64)
@@ -217,14 +263,14 @@ mod tests {
     #[test]
     fn looks_when_64_calls_have_come_but_every_2_milliseconds_at_most() {
         let (learning, adaptive) = (learning(), Adaptive::default());
-        learning.timeout(&adaptive, 0);
+        learning.timeout(&adaptive, u64::MAX, 0);
         assert!(!record(&learning, 99, 10, 2 * MS));
         assert!(record(&learning, 1, 10, 2 * MS), "the warm-up is over");
-        learning.timeout(&adaptive, 2 * MS);
+        learning.timeout(&adaptive, u64::MAX, 2 * MS);
 
         assert!(!record(&learning, 63, 10, 4 * MS));
         assert!(record(&learning, 1, 10, 4 * MS));
-        learning.timeout(&adaptive, 4 * MS);
+        learning.timeout(&adaptive, u64::MAX, 4 * MS);
 
         assert!(!record(&learning, 1_000, 10, 6 * MS - 1));
         assert!(record(&learning, 0, 10, 6 * MS));
@@ -235,7 +281,7 @@ mod tests {
         let (learning, adaptive) = (learning(), Adaptive::default());
         assert_eq!(learning.due(&adaptive, MS), MS, "the warm-up counts calls");
         record(&learning, 100, 10, MS);
-        learning.timeout(&adaptive, MS);
+        learning.timeout(&adaptive, u64::MAX, MS);
 
         assert!(!record(&learning, 1, 10, 201 * MS - 1));
         assert!(record(&learning, 1, 10, 201 * MS));
@@ -256,7 +302,7 @@ mod tests {
             record(&learning, 1_000 - slow, 10, 0);
             record(&learning, slow, 1_000, 0);
 
-            let timeout = learning.timeout(&adaptive, 0);
+            let timeout = learning.timeout(&adaptive, u64::MAX, 0);
 
             assert_eq!(timeout >= Duration::from_secs(1), is_waited_for, "{slow}");
         }
@@ -299,6 +345,68 @@ mod tests {
         assert_eq!(learning.recent.recorded(), 4);
         let least = learning.recent.quantile(0.01).unwrap();
         assert!(least.abs_diff(Duration::from_millis(40)) < Duration::from_millis(2));
+    }
+
+    #[test]
+    fn calls_that_are_given_up_count_as_those_that_took_longer() {
+        let learning = learning();
+        for round in 0..3_000 {
+            let now = round * 12 * MS;
+            record(&learning, 8, 5, now);
+            record(&learning, 1, 500, now);
+            record(&learning, 1, 900, now);
+            for _ in 0..20 {
+                learning.given_up(100 * MS, 1, now);
+            }
+        }
+
+        // 8 of 30 took no longer, and about half of the others took 500 ms.
+        for (p, ms) in [(0.25, 5), (0.29, 500), (0.53, 500), (0.75, 900)] {
+            let found = learning.recent.quantile(p).unwrap();
+            let expected = Duration::from_millis(ms);
+            assert!(found.abs_diff(expected) * 20 <= expected, "{p}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_given_up_when_nobody_has_waited_longer_counts_as_what_it_took() {
+        let learning = learning();
+        assert!(!learning.given_up(200 * MS, 1, 0));
+        assert_eq!(learning.recent.recorded(), 0, "nobody was answered yet");
+        record(&learning, 1, 5, 0);
+
+        learning.given_up(200 * MS, 1, 0);
+
+        let longest = learning.recent.quantile(1.0).unwrap();
+        assert!(longest.abs_diff(Duration::from_millis(200)) < Duration::from_millis(7));
+    }
+
+    #[test]
+    fn sixty_four_calls_that_are_given_up_count_without_an_answer() {
+        let learning = learning();
+        record(&learning, 1, 5, 0);
+        for _ in 0..1_000 {
+            learning.given_up(MS, 1, 0);
+        }
+        assert_eq!(learning.recent.recorded(), 1 + MOST_GIVEN_UP);
+
+        record(&learning, 1, 5, 0);
+        learning.given_up(MS, 1, 0);
+        assert_eq!(learning.recent.recorded(), 3 + MOST_GIVEN_UP);
+    }
+
+    #[test]
+    fn what_nobody_has_seen_for_calls_are_cut_off_is_not_multiplied() {
+        let (learning, adaptive) = (learning(), Adaptive::default());
+        record(&learning, 1_000, 100, 0);
+        for (limit, is_cut, expected) in [(100, false, 150), (100, true, 103), (110, true, 150)] {
+            if is_cut {
+                learning.cut(limit * MS, 1, 0);
+            }
+            let timeout = learning.timeout(&adaptive, limit * MS, 0);
+            let expected = Duration::from_millis(expected);
+            assert!(timeout.abs_diff(expected) * 15 <= expected, "{timeout:?}");
+        }
     }
 
     #[test]

@@ -85,10 +85,19 @@
 //! [explores](Adaptive::explore): it may take as long as the longest timeout. Calls that were cut
 //! off count as what those have met that took longer as well. Where they hang, they count not at
 //! all; where nobody knows, they leave the timeout as it is. So calls that hang do not make it
-//! longer, however many they are, and an outage leaves it alone.
+//! longer, however many they are, and an outage leaves it alone. No more than eight calls at a time
+//! have the longest timeout to explore; while they wait, others that explore have sixteen times the
+//! limit.
 //!
-//! What a caller gave up on, what failed, and what the deadline ended says nothing of how long
-//! calls take; a call that explores and ends so is one that hangs, as far as anybody has waited.
+//! A call that its caller gives up, as a hedge does with the slower one, or that its deadline ends,
+//! took at least that long: it counts as one of those that are known to have taken longer, and where
+//! none is known, as what it took. So the timeout stays above the delay of a hedge around it, and a
+//! caller who waits is waited for where others do not; it sinks slowly where few wait. At most 64 of
+//! them count without an answer in between. A call that explores and is given up hangs only if it has
+//! been waited for eight times as long as the limit, and nobody who had more patience was answered.
+//! Where *all* callers go away before that, calls that hang look like slow ones, and the timeout
+//! rises to about where they go away. What failed says nothing of how long calls take.
+//!
 //! Until [`warmup`](Adaptive::warmup) calls were answered, the limit is
 //! [`initial`](Adaptive::initial). With [`key`](TimeoutBuilder::key) there is a limit for each key,
 //! in bounded memory.
@@ -232,7 +241,7 @@
 //! one. A call that has to wait arms one timer of tokio, and with it takes that handle twice and the
 //! lock of its timers twice. No call allocates, but the wait for readiness where it is limited. An
 //! adaptive limit reads the clock when a call begins and when it ends, above some thousand calls a
-//! second only for one in eight.
+//! second only for one in eight. A call that is given up costs it some microseconds.
 //!
 //! [`Deadline`] reads the clock once, [`PropagateDeadline`] where there is a deadline. Neither
 //! allocates, but for [hops](DeadlineConfig::hop) and what a header takes.

@@ -85,7 +85,7 @@ impl Machine {
 
     /// Puts the timeout in force that follows from what is known.
     pub(crate) fn learn(&self, learning: &Learning, adaptive: &Adaptive, now: Instant) {
-        let timeout = learning.timeout(adaptive, self.control.time(now));
+        let timeout = learning.timeout(adaptive, self.learnt(), self.control.time(now));
         self.learnt.store(in_nanos(timeout), Ordering::Relaxed);
     }
 }

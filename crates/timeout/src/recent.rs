@@ -64,6 +64,12 @@ impl Recent {
         self.quantile.value(p, self.clock())
     }
 
+    /// Returns the duration that a share `p` of those of the calls did not exceed that took longer
+    /// than `than`. `None` if none did.
+    pub(crate) fn quantile_above(&self, than: Duration, p: f64) -> Option<Duration> {
+        self.quantile.value_above(than, p, self.clock())
+    }
+
     fn clock(&self) -> Instant {
         self.start + Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }

@@ -33,7 +33,11 @@ struct Simulation {
     pending: BinaryHeap<Reverse<(u64, u64, Ending)>>,
     calls: u64,
     cut: u64,
-    /// Those of `cut` that would have ended.
+    /// After how many milliseconds a caller gives up.
+    patience: fn(&mut SmallRng) -> Option<f64>,
+    /// How many callers would have waited for as long as calls may take.
+    patient: u64,
+    /// Those of `cut` that would have ended while they were waited for.
     falsely: u64,
     explored: u64,
     lowest: Duration,
@@ -44,6 +48,8 @@ struct Simulation {
 struct Ending {
     /// `None` for one that is cut off.
     took: Option<u64>,
+    /// When it is given up, if that comes first.
+    given_up: Option<u64>,
     limit: u64,
     teaches: bool,
     explorer: Option<Explorer>,
@@ -77,6 +83,8 @@ impl Simulation {
             pending: BinaryHeap::new(),
             calls: 0,
             cut: 0,
+            patience: |_| None,
+            patient: 0,
             falsely: 0,
             explored: 0,
             lowest: Duration::MAX,
@@ -91,6 +99,7 @@ impl Simulation {
     /// Starts to count anew.
     fn forget(&mut self) {
         (self.calls, self.cut, self.falsely, self.explored) = (0, 0, 0, 0);
+        self.patient = 0;
         (self.lowest, self.highest) = (Duration::MAX, Duration::ZERO);
     }
 
@@ -115,19 +124,24 @@ impl Simulation {
             self.explored += 1;
         }
         let took = takes.filter(|took| *took <= limit);
+        let patience = (self.patience)(&mut self.rng).map(|ms| (ms * 1e6) as u64);
+        let given_up = patience.filter(|patience| *patience < took.unwrap_or(limit));
         self.calls += 1;
-        if took.is_none() {
+        self.patient += u64::from(patience.is_none());
+        if took.is_none() && given_up.is_none() {
             self.cut += 1;
             let max = in_nanos(self.way.control.adaptive().unwrap().max);
-            self.falsely += u64::from(takes.is_some_and(|takes| takes <= max));
+            let waited = patience.unwrap_or(max).min(max);
+            self.falsely += u64::from(takes.is_some_and(|takes| takes <= waited));
         }
         let ending = Ending {
             took,
+            given_up,
             limit,
             teaches: begin.teaches,
             explorer,
         };
-        let at = self.now + took.unwrap_or(limit);
+        let at = self.now + given_up.or(took).unwrap_or(limit);
         self.pending.push(Reverse((at, self.calls, ending)));
     }
 
@@ -138,6 +152,15 @@ impl Simulation {
         {
             let now = self.start + Duration::from_nanos(at);
             let explorer = ending.explorer;
+            if let Some(after) = ending.given_up {
+                if let Some(explorer) = explorer {
+                    self.way.given_up_exploring(explorer, after);
+                }
+                if ending.teaches {
+                    self.way.given_up(after, now);
+                }
+                continue;
+            }
             match (ending.took, explorer) {
                 (Some(took), Some(explorer)) => {
                     self.way.came_back(explorer, took, ending.teaches, now);
@@ -283,6 +306,111 @@ fn cuts_off_few_of_a_million_calls_that_would_have_ended() {
             for seed in 0..scaled(3) {
                 cuts_few(deviation, rate, seed, 1_000_000);
             }
+        }
+    }
+}
+
+/// A hedge after 20 milliseconds above it: the loser is dropped when the other one is answered.
+fn hedged(rng: &mut SmallRng) -> Option<f64> {
+    Some(20.0 + rarely_slow(rng).unwrap())
+}
+
+/// One call in 25 takes half a second.
+fn rarely_slow(rng: &mut SmallRng) -> Option<f64> {
+    if rng.random_bool(0.04) {
+        Some(500.0)
+    } else {
+        usual(rng)
+    }
+}
+
+#[test]
+fn stays_above_the_delay_of_a_hedge_that_drops_slow_calls() {
+    for rate in [100, 8_100] {
+        for seed in 0..scaled(3) {
+            let mut simulation = Simulation::new(Adaptive::default(), rate, seed);
+            simulation.patience = hedged;
+            let enough = (2 * rate).max(5_000);
+            simulation.run(enough, rarely_slow);
+            simulation.forget();
+            simulation.run(5 * enough, rarely_slow);
+
+            let share = simulation.falsely as f64 / simulation.calls as f64;
+            let lowest = simulation.lowest;
+            println!("{rate} a second: {share} cut off, at least {lowest:?}");
+            assert!(share <= Adaptive::MAX_CUT, "{share} at {rate}");
+            assert!(lowest >= 20 * MS, "{lowest:?} at {rate}");
+        }
+    }
+}
+
+#[test]
+fn rises_above_the_delay_of_a_hedge_when_calls_become_slow() {
+    for rate in [100, 8_100] {
+        for seed in 0..scaled(3) {
+            let mut simulation = Simulation::new(Adaptive::default(), rate, seed);
+            simulation.patience = hedged;
+            let enough = (2 * rate).max(5_000);
+            simulation.run(2 * enough, usual);
+            assert!(within(simulation.timeout(), 12, 15));
+            simulation.run(enough, rarely_slow);
+            simulation.forget();
+            simulation.run(5 * enough, rarely_slow);
+
+            let share = simulation.falsely as f64 / simulation.calls as f64;
+            println!("{rate} a second: {share} cut off");
+            assert!(share <= Adaptive::MAX_CUT, "{share} at {rate}");
+        }
+    }
+}
+
+/// One call in five takes a while.
+fn often_slow(rng: &mut SmallRng) -> Option<f64> {
+    if rng.random_bool(0.2) {
+        Some(rng.random_range(200.0..800.0))
+    } else {
+        usual(rng)
+    }
+}
+
+fn hardly_anybody_waits(rng: &mut SmallRng) -> Option<f64> {
+    rng.random_bool(0.9).then_some(100.0)
+}
+
+#[test]
+fn who_waits_is_waited_for_though_most_callers_give_up() {
+    for rate in [100, 8_100] {
+        for seed in 0..scaled(3) {
+            let mut simulation = Simulation::new(Adaptive::default(), rate, seed);
+            simulation.patience = hardly_anybody_waits;
+            let enough = 4 * (2 * rate).max(5_000);
+            simulation.run(enough, often_slow);
+            simulation.forget();
+            simulation.run(5 * enough, often_slow);
+
+            let share = simulation.falsely as f64 / simulation.patient as f64;
+            let (lowest, highest) = (simulation.lowest, simulation.highest);
+            println!("{rate} a second: {share} cut off, {lowest:?} to {highest:?}");
+            assert!(share <= Adaptive::MAX_CUT, "{share} at {rate}");
+        }
+    }
+}
+
+#[test]
+fn a_dead_service_whose_callers_give_up_does_not_make_it_longer() {
+    for rate in [20, 1_000] {
+        for seed in 0..scaled(3) {
+            let mut simulation = Simulation::new(Adaptive::default(), rate, seed);
+            let enough = (2 * rate).max(5_000);
+            simulation.run(3 * enough, usual);
+            let before = simulation.timeout();
+            simulation.patience = |_| Some(8.0);
+            simulation.forget();
+            simulation.run(60 * rate, |_| None);
+
+            let grown = simulation.highest.div_duration_f64(before);
+            println!("{rate} a second: {grown}");
+            assert!(grown <= 1.5, "{grown} at {rate} a second");
         }
     }
 }

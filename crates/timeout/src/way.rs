@@ -69,28 +69,53 @@ impl Way {
     #[cold]
     pub(crate) fn explore(&self, now: u64) -> Option<(Explorer, u64)> {
         let (adaptive, learning) = (self.control.adaptive()?, self.learning()?);
-        let explorer = learning.explorers.send(self.learnt(), now);
-        Some((explorer, in_nanos(adaptive.max)))
+        let limit = self.learnt();
+        let explorer = learning.explorers.send(limit, now);
+        Some((explorer, explorer.may_take(limit, in_nanos(adaptive.max))))
     }
 
     /// Takes note that a call that explored was answered, and records what that took if it
     /// `teaches`.
     #[cold]
     pub(crate) fn came_back(&self, explorer: Explorer, took: u64, teaches: bool, now: Instant) {
-        let (Some(adaptive), Some(learning)) = (self.control.adaptive(), self.learning()) else {
+        let Some(learning) = self.learning() else {
             return;
         };
         learning.explorers.came_back(explorer, took, self.learnt());
+        let Some(adaptive) = self.control.adaptive() else {
+            return;
+        };
         let time = self.control.time(now);
         if teaches && learning.explored(took, self.samples.calls_each(), time) {
             self.learn(learning, &adaptive, now);
         }
     }
 
-    /// Takes note that one was not waited for any longer.
+    /// Takes note that one was not waited for any longer, or failed.
+    #[cold]
     pub(crate) fn lost(&self, explorer: Explorer, after: u64) {
         if let Some(learning) = self.learning() {
             learning.explorers.lost(explorer, after, self.learnt());
+        }
+    }
+
+    /// Takes note that the caller of one went away.
+    #[cold]
+    pub(crate) fn given_up_exploring(&self, explorer: Explorer, after: u64) {
+        if let Some(learning) = self.learning() {
+            learning.explorers.given_up(explorer, after, self.learnt());
+        }
+    }
+
+    /// Records that the caller of a call went away when it had taken this long.
+    #[cold]
+    pub(crate) fn given_up(&self, after: u64, now: Instant) {
+        let (Some(adaptive), Some(learning)) = (self.control.adaptive(), self.learning()) else {
+            return;
+        };
+        let time = self.control.time(now);
+        if learning.given_up(after, self.samples.calls_each(), time) {
+            self.learn(learning, &adaptive, now);
         }
     }
 

@@ -65,13 +65,26 @@ impl Quantile {
     /// what is outside is taken for the nearer of them. `None` where no sample is left.
     #[must_use]
     pub fn value(&self, p: f64, now: Instant) -> Option<Duration> {
+        self.value_from(0, p, now)
+    }
+
+    /// [`value`](Self::value) of those of the recent ones alone that are longer than `than`, as far
+    /// as they can be told from it.
+    #[must_use]
+    pub fn value_above(&self, than: Duration, p: f64, now: Instant) -> Option<Duration> {
+        self.value_from(bucket_of(than) + 1, p, now)
+    }
+
+    fn value_from(&self, first: usize, p: f64, now: Instant) -> Option<Duration> {
         let epoch = self.decay.at(now).epoch;
-        let total = self.total(epoch);
+        self.tidy(epoch);
+        let weights = || self.weights(epoch).filter(|(bucket, _)| *bucket >= first);
+        let total: u64 = weights().map(|(_, weight)| weight).sum();
         let rank = ((p.clamp(0.0, 1.0) * total as f64) as u64).min(total.checked_sub(1)?);
 
         let mut below = 0;
-        let mut last = 0;
-        for (bucket, weight) in self.weights(epoch) {
+        let mut last = first;
+        for (bucket, weight) in weights() {
             last = bucket;
             below += weight;
             if below > rank {
@@ -202,6 +215,30 @@ mod tests {
         assert!(near(quantile.value(0.899, now), MS));
         assert!(near(quantile.value(0.9, now), 1_000 * MS));
         assert!(near(quantile.value(1.0, now), 1_000 * MS));
+    }
+
+    #[test]
+    fn those_above_a_duration_have_quantiles_of_their_own() {
+        let (quantile, now) = quantile();
+        for number in 0..1_000 {
+            quantile.record(if number < 900 { MS } else { 1_000 * MS }, now);
+            quantile.record(if number < 999 { MS } else { 9_000 * MS }, now);
+        }
+
+        for (than, p, expected) in [
+            (MS / 2, 0.8, MS),
+            (MS, 0.0, 1_000 * MS),
+            (MS, 0.98, 1_000 * MS),
+            (MS, 1.0, 9_000 * MS),
+            (1_000 * MS, 0.0, 9_000 * MS),
+        ] {
+            assert!(
+                near(quantile.value_above(than, p, now), expected),
+                "{than:?} {p}"
+            );
+        }
+        assert_eq!(quantile.value_above(9_000 * MS, 0.0, now), None);
+        assert_eq!(quantile.value_above(Duration::MAX, 1.0, now), None);
     }
 
     #[test]

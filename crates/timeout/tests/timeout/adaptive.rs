@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -95,7 +97,7 @@ async fn is_learnt_when_the_warm_up_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn as_many_explore_as_new_settings_say() {
-    let layer = builder().explore(1e-9).build();
+    let layer = builder().explore(0.001).build();
     let backend = Backend::new(10 * MS);
     let mut service = backend.service(&layer);
     calls(&mut service, 200).await;
@@ -135,7 +137,7 @@ async fn ends_calls_that_take_longer_and_lets_some_explore() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_and_deadlines_and_callers_that_go_away_say_nothing() {
+async fn failures_and_callers_that_do_not_wait_leave_what_is_known() {
     let layer = builder().build();
     let handle = layer.handle();
     let backend = Backend::new(40 * MS);
@@ -164,6 +166,72 @@ async fn failures_and_deadlines_and_callers_that_go_away_say_nothing() {
     }
 
     assert_eq!(handle.timeout(), before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_calls_whose_callers_do_not_wait_are_not_forgotten() {
+    for by_deadline in [false, true] {
+        let layer = builder().build();
+        let handle = layer.handle();
+        let backend = Backend::new(5 * MS);
+        let mut service = backend.service(&layer);
+        // The last ones that anybody waits for.
+        for call in 0..200 {
+            backend
+                .takes
+                .set(if call % 10 == 0 { 500 * MS } else { 5 * MS });
+            calls(&mut service, 1).await;
+        }
+        let before = handle.timeout();
+
+        for call in 0..10_000 {
+            backend
+                .takes
+                .set(if call % 10 == 0 { 500 * MS } else { 5 * MS });
+            if by_deadline {
+                let hurried = Context {
+                    deadline: Some(tokio::time::Instant::now() + 20 * MS),
+                    ..Context::default()
+                };
+                let _ = hurried.call(&mut service, "any").await;
+            } else {
+                let _ = timeout(20 * MS, service.call("any")).await;
+            }
+        }
+
+        assert_eq!(handle.timeout(), before, "by a deadline: {by_deadline}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn few_calls_wait_for_a_service_that_hangs() {
+    let layer = builder().build();
+    let handle = layer.handle();
+    let is_dead = Arc::new(AtomicBool::new(false));
+    let dead = Arc::clone(&is_dead);
+    let mut service = layer.layer(service_fn(move |()| {
+        let is_dead = dead.load(Ordering::Relaxed);
+        async move {
+            sleep(if is_dead { Adaptive::MAX * 2 } else { 5 * MS }).await;
+            Ok::<_, BoxError>(())
+        }
+    }));
+    for _ in 0..200 {
+        service.call(()).await.unwrap();
+    }
+
+    is_dead.store(true, Ordering::Relaxed);
+    let mut most = 0;
+    for _ in 0..5_000 {
+        tokio::spawn(service.call(()));
+        sleep(10 * MS).await;
+        most = most.max(handle.in_flight());
+    }
+
+    // The eight, one or two that are cut off soon, and one that waits for sixteen times as long.
+    assert!((9..=12).contains(&most), "{most}");
+    // One in a hundred, and four ahead of their turn.
+    assert_eq!(handle.snapshot().explored, 56);
 }
 
 #[tokio::test(start_paused = true)]
