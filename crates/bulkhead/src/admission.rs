@@ -11,7 +11,7 @@ use crate::turn::{Queue, Turn};
 use crate::way::{Held, WayToAll};
 
 /// Takes a slot if there is one, and no more is asked for than that.
-#[inline]
+#[inline(always)]
 pub(crate) fn take(plan: Plan, way: &Held, class: Class) -> Option<Place> {
     if plan.has_total() {
         return None;

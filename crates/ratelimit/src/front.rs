@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use watertight_core::{BoxError, Context, KeyBy, Mode, QuotaStatus, Reason, Tracked};
 
 use crate::call::RateLimitCall;
-use crate::leaky::Place;
+use crate::leaky::Turn;
 use crate::limits::Limits;
 use crate::noting::Noting;
 use crate::shared::Shared;
@@ -20,21 +20,37 @@ pub(crate) struct Front<R> {
 }
 
 /// A call that may be made.
-pub(crate) struct Passed<P> {
+pub(crate) struct Passed<P, W> {
     pub(crate) call: RateLimitCall<P>,
     /// What its answer says of the limit.
     pub(crate) quota: Option<QuotaStatus>,
-    /// Where it has to wait for its turn.
-    pub(crate) place: Option<Place>,
+    /// What it has to wait for, if its turn has not come.
+    pub(crate) wait: Option<W>,
+}
+
+impl<P, W> Passed<P, W> {
+    const fn at_once(call: RateLimitCall<P>) -> Self {
+        Self {
+            call,
+            quota: None,
+            wait: None,
+        }
+    }
 }
 
 /// A call that is made.
 pub(crate) type Called<F, C, N, P, T> = Tracked<F, RateLimitCall<P>, C, Noting<N, T>>;
 
 impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
-    /// Decides on a call of `request`. `is_heard` says whether answers can tell how the limit stands.
+    /// Decides on a call of `request`. `is_heard` says whether answers can tell how the limit stands,
+    /// and `wait` what a call waits for that has this turn.
     #[inline(always)]
-    pub(crate) fn admit<Req>(&self, request: &Req, is_heard: bool) -> Result<Passed<P>, BoxError>
+    pub(crate) fn admit<Req, W>(
+        &self,
+        request: &Req,
+        is_heard: bool,
+        wait: impl FnOnce(&Limits, Ask, Turn, Instant) -> Option<W>,
+    ) -> Result<Passed<P, W>, BoxError>
     where
         K: KeyBy<Req>,
         D: Demand<Req>,
@@ -42,46 +58,52 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
         let core = &self.shared.core;
         let mode = core.mode();
         if mode == Mode::Off {
-            return Ok(self.unwatched());
+            return Ok(Passed::at_once(self.unwatched()));
         }
         let limits = core.limits.load();
         let Some(ask) = self.ask(&limits, mode, request)? else {
-            return Ok(self.unwatched());
+            return Ok(Passed::at_once(self.unwatched()));
         };
         let now = Instant::now();
         if is_heard && limits.announce && mode == Mode::Enforce {
-            return self.admit_aloud(&limits, ask, now);
+            return self.admit_aloud(&limits, ask, now, wait);
         }
         let turn = match limits.enter(ask, now, || patience(now)) {
             Ok(turn) => turn.filter(|turn| !turn.wait.is_zero()),
             Err(verdict) => {
                 self.found_none(&limits, mode, ask, &verdict, now)?;
-                return Ok(self.unwatched());
+                return Ok(Passed::at_once(self.unwatched()));
             }
         };
         if turn.is_some() && mode == Mode::Shadow {
             core.refuse_in_shadow(Reason::RateLimited);
-            return Ok(self.unwatched());
+            return Ok(Passed::at_once(self.unwatched()));
         }
         Ok(Passed {
             call: self.watched(ask),
             quota: None,
-            place: turn.and_then(|turn| limits.place(ask, turn, now)),
+            wait: turn.and_then(|turn| wait(&limits, ask, turn, now)),
         })
     }
 
     /// Decides on a call whose answer tells how the limit stands.
-    fn admit_aloud(&self, limits: &Limits, ask: Ask, now: Instant) -> Result<Passed<P>, BoxError> {
+    fn admit_aloud<W>(
+        &self,
+        limits: &Limits,
+        ask: Ask,
+        now: Instant,
+        wait: impl FnOnce(&Limits, Ask, Turn, Instant) -> Option<W>,
+    ) -> Result<Passed<P, W>, BoxError> {
         let (verdict, turn) = limits.arrive(ask, now, || patience(now));
         if !verdict.decision.admitted {
             self.found_none(limits, Mode::Enforce, ask, &verdict, now)?;
-            return Ok(self.unwatched());
+            return Ok(Passed::at_once(self.unwatched()));
         }
         let turn = turn.filter(|turn| !turn.wait.is_zero());
         Ok(Passed {
             call: self.watched(ask),
             quota: Some(verdict.quota()),
-            place: turn.and_then(|turn| limits.place(ask, turn, now)),
+            wait: turn.and_then(|turn| wait(limits, ask, turn, now)),
         })
     }
 
@@ -157,12 +179,8 @@ impl<C, N, K, D, P: Clone, T> Front<Rules<C, N, K, D, P, T>> {
     }
 
     /// Returns a call that the limit does not look at.
-    pub(crate) fn unwatched(&self) -> Passed<P> {
-        Passed {
-            call: RateLimitCall::unwatched(self.rules.penalty.clone()),
-            quota: None,
-            place: None,
-        }
+    pub(crate) fn unwatched(&self) -> RateLimitCall<P> {
+        RateLimitCall::unwatched(self.rules.penalty.clone())
     }
 }
 

@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::fmt;
 use std::task::{Context, Poll};
 
@@ -47,7 +48,8 @@ where
     /// What the machines of these layers let pass has no turn to wait for.
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        match self.front.admit(&request, T::HEARD) {
+        let no_wait = |_: &_, _, _, _| None::<Infallible>;
+        match self.front.admit(&request, T::HEARD, no_wait) {
             Ok(passed) => {
                 let start = || self.inner.call(request);
                 let called = self.front.make(passed.call, passed.quota, start);

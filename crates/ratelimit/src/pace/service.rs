@@ -9,6 +9,7 @@ use super::future::PacedFuture;
 use super::waiting::Waiting;
 use crate::call::RateLimitCall;
 use crate::front::Front;
+use crate::limits::Limits;
 use crate::{Demand, Penalty, Rules};
 
 /// Lets calls to an inner service start at an even pace.
@@ -48,11 +49,11 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let passed = match self.front.admit(&request, T::HEARD) {
+        let passed = match self.front.admit(&request, T::HEARD, Limits::place) {
             Ok(passed) => passed,
             Err(refusal) => return PacedFuture::refused(refusal),
         };
-        if let Some(place) = passed.place {
+        if let Some(place) = passed.wait {
             let booking = Booking::new(passed.call, place);
             let of_answers = self.front.of_answers(passed.quota);
             let inner = self.inner.clone();

@@ -53,7 +53,7 @@ impl<S, St: Store, C, N, K, D, P: Clone, T> Stored<S, St, Rules<C, N, K, D, P, T
         D: Demand<Req>,
     {
         let (front, core) = (&self.front, &self.front.shared.core);
-        let unwatched = || Ok(Asked::Passes(front.unwatched().call));
+        let unwatched = || Ok(Asked::Passes(front.unwatched()));
         if mode == Mode::Off {
             return unwatched();
         }
@@ -89,12 +89,12 @@ impl<S, St: Store, C, N, K, D, P: Clone, T> Stored<S, St, Rules<C, N, K, D, P, T
     ) -> RateLimitCall<P> {
         let (core, question) = (&self.front.shared.core, inquiry.question);
         let Some(call) = inquiry.call.take() else {
-            return self.front.unwatched().call;
+            return self.front.unwatched();
         };
         if let Poll::Ready(answer) = answer {
             if count_in_shadow(core, &question.settle(core, answer)) {
                 call.forget();
-                return self.front.unwatched().call;
+                return self.front.unwatched();
             }
             return call;
         }
