@@ -85,9 +85,9 @@
 //! [explores](Adaptive::explore): it may take as long as the longest timeout. Calls that were cut
 //! off count as what those have met that took longer as well. Where they hang, they count not at
 //! all; where nobody knows, they leave the timeout as it is. So calls that hang do not make it
-//! longer, however many they are, and an outage leaves it alone. No more than eight calls at a time
-//! have the longest timeout to explore; while they wait, others that explore have sixteen times the
-//! limit.
+//! longer once enough have explored, which [`explore`](Adaptive::explore) has figures of, and an
+//! outage leaves it alone. No more than eight calls at a time have the longest timeout to explore;
+//! while they wait, others that explore have sixteen times the limit.
 //!
 //! A call that its caller gives up, as a hedge does with the slower one, or that its deadline ends,
 //! took at least that long: it counts as one of those that are known to have taken longer, and where
