@@ -23,8 +23,8 @@ pub(crate) struct TimeoutCall {
     limit: u64,
     /// When it has to end whatever the limit is, or [`NEVER`].
     deadline: u64,
-    /// The place of the explorer that it is, or [`NEVER`].
-    explorer: u64,
+    /// What it is once it goes on though its time is up.
+    explorer: Option<Explorer>,
     /// Whether its duration is one to learn from.
     teaches: bool,
     /// Whether it is the deadline that the timer goes by.
@@ -44,7 +44,7 @@ impl TimeoutCall {
             began: NEVER,
             limit: UNLIMITED,
             deadline: NEVER,
-            explorer: NEVER,
+            explorer: None,
             teaches: false,
             is_last_moment: false,
         }
@@ -54,23 +54,18 @@ impl TimeoutCall {
     /// is not, which takes a third of what the layer costs.
     #[inline(always)]
     pub(crate) fn begin(way: Held, plan: Plan, start: Start, deadline: Option<Instant>) -> Self {
-        let began = if start.teaches || start.explores || plan.is_timed() {
+        let began = if start.teaches || plan.is_timed() {
             way.control.now()
         } else {
             NEVER
-        };
-        let (explorer, began, limit) = if start.explores {
-            explore(&way, began, start.limit)
-        } else {
-            (NEVER, began, start.limit)
         };
         Self {
             deadline: deadline.map_or(NEVER, |deadline| way.control.time(deadline)),
             way: Some(way),
             plan,
             began,
-            limit,
-            explorer,
+            limit: start.limit,
+            explorer: None,
             teaches: start.teaches,
             is_last_moment: false,
         }
@@ -108,11 +103,16 @@ impl TimeoutCall {
         Some(self.way.as_ref()?.control.time(now))
     }
 
-    /// Takes note that its time is up. Returns the error that it fails with, or `None` if it is only
-    /// counted and goes on: nothing limits it any more then.
+    /// Takes note that its time is up. Returns the error that it fails with, or `None` if it goes
+    /// on: for a while to explore, or as long as it takes where it is only counted.
     #[cold]
     pub(crate) fn expire(&mut self) -> Option<Rejection> {
         let way = self.way.take()?;
+        let now = Instant::now();
+        if self.explores(&way, now) {
+            self.way = Some(way);
+            return None;
+        }
         let mode = self.plan.mode();
         let reason = if self.is_last_moment {
             Reason::DeadlineExceeded
@@ -120,12 +120,12 @@ impl TimeoutCall {
             Reason::TimedOut
         };
         way.control.counts.refused(reason, mode);
-        let now = Instant::now();
-        if let Some(explorer) = self.explorer() {
-            way.lost(explorer, self.age(&way, now));
-            self.explorer = NEVER;
-        } else if self.teaches && reason == Reason::TimedOut {
-            way.cut(self.limit, now);
+        if self.teaches {
+            match (self.explorer.take(), reason) {
+                (Some(explorer), _) => way.lost(explorer, self.age(&way, now)),
+                (None, Reason::TimedOut) => way.cut(self.limit, now),
+                (None, _) => {}
+            }
         }
         if self.teaches && reason == Reason::DeadlineExceeded {
             way.given_up(self.age(&way, now), now);
@@ -137,6 +137,20 @@ impl TimeoutCall {
         self.way = Some(way);
         (self.limit, self.deadline) = (UNLIMITED, NEVER);
         None
+    }
+
+    /// Whether it goes on from now to see how long it takes.
+    fn explores(&mut self, way: &Way, now: Instant) -> bool {
+        if !self.teaches || self.is_last_moment || self.explorer.is_some() {
+            return false;
+        }
+        let Some((explorer, longest)) = way.goes_on(self.began, self.limit, now) else {
+            return false;
+        };
+        way.control.counts.add(Count::Explored);
+        self.explorer = Some(explorer);
+        self.limit = longest - self.limit;
+        true
     }
 
     /// Ends the call by its answer.
@@ -156,13 +170,6 @@ impl TimeoutCall {
         self.way.is_some()
     }
 
-    fn explorer(&self) -> Option<Explorer> {
-        (self.explorer != NEVER).then_some(Explorer {
-            place: self.explorer,
-            since: self.began,
-        })
-    }
-
     fn age(&self, way: &Held, now: Instant) -> u64 {
         way.control.time(now).saturating_sub(self.began)
     }
@@ -175,7 +182,7 @@ impl TimeoutCall {
         if self.plan.is_timed() {
             way.control.counts.took(Duration::from_nanos(took), now);
         }
-        match (self.explorer(), outcome.is_failure()) {
+        match (self.explorer, outcome.is_failure()) {
             (Some(explorer), true) => way.lost(explorer, took),
             (Some(explorer), false) => way.came_back(explorer, took, self.teaches, now),
             (None, false) if self.teaches => way.record(took, now),
@@ -187,31 +194,15 @@ impl TimeoutCall {
     fn was_dropped(&mut self) {
         let Some(way) = self.way.take() else { return };
         way.control.counts.add(Count::Cancelled);
-        let explorer = self.explorer();
-        if explorer.is_none() && !self.teaches {
+        if !self.teaches {
             return;
         }
         let now = Instant::now();
         let after = self.age(&way, now);
-        if let Some(explorer) = explorer {
+        if let Some(explorer) = self.explorer {
             way.given_up_exploring(explorer, after);
         }
-        if self.teaches {
-            way.given_up(after, now);
-        }
-    }
-}
-
-/// Sends a call out to explore that begins now. Returns its place, when it began and how long it
-/// may take.
-#[cold]
-fn explore(way: &Way, began: u64, limit: u64) -> (u64, u64, u64) {
-    match way.explore(began) {
-        None => (NEVER, began, limit),
-        Some((explorer, longest)) => {
-            way.control.counts.add(Count::Explored);
-            (explorer.place, explorer.since, longest)
-        }
+        way.given_up(after, now);
     }
 }
 
@@ -272,34 +263,24 @@ mod tests {
         Held::new(Padded(Way::new(machine.into())))
     }
 
-    /// A call that explores is dropped after this time. Returns what is known after another.
-    async fn explorer_dropped(after: Duration, later: Duration) -> Testimony {
+    /// A call goes on when its time is up, and is dropped after this. Returns what is known then.
+    async fn explorer_dropped(after: Duration) -> Testimony {
         let way = way();
         let plan = way.control.plan();
-        let start = Start {
-            explores: true,
-            ..way.start(plan)
-        };
-        let call = TimeoutCall::begin(Held::clone(&way), plan, start, None);
+        let mut call = TimeoutCall::begin(Held::clone(&way), plan, way.start(plan), None);
 
-        advance(after).await;
+        advance(LIMIT).await;
+        assert!(call.expire().is_none());
+        advance(after - LIMIT).await;
         drop(call);
-        advance(later).await;
 
         let now = way.control.time(Instant::now());
         way.learning().unwrap().explorers.cut(way.learnt(), 0, now)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_explores_and_is_dropped_in_time_says_nothing() {
-        for later in [Duration::ZERO, 100 * LIMIT] {
-            assert_eq!(explorer_dropped(LIMIT, later).await, Testimony::Unknown);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
     async fn one_that_explores_and_is_dropped_takes_that_long_at_least() {
-        let Testimony::Ends(after) = explorer_dropped(2 * LIMIT, Duration::ZERO).await else {
+        let Testimony::Ends(after) = explorer_dropped(2 * LIMIT).await else {
             panic!("that its caller goes away does not say that it hangs");
         };
 
@@ -308,8 +289,6 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_explores_hangs_if_it_is_dropped_when_it_has_been_waited_for() {
-        let testimony = explorer_dropped(9 * LIMIT, Duration::ZERO).await;
-
-        assert_eq!(testimony, Testimony::Hangs);
+        assert_eq!(explorer_dropped(9 * LIMIT).await, Testimony::Hangs);
     }
 }

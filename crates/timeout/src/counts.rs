@@ -31,7 +31,7 @@ pub(crate) enum Count {
     TimedOutInShadow,
     DeadlineExceededInShadow,
     NotReadyInShadow,
-    /// A call was allowed the longest timeout.
+    /// A call went on though its time was up.
     Explored,
 }
 

@@ -1,9 +1,9 @@
 use std::array;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::heard::{Heard, Last, Late, Testimony};
 
-/// The calls that are allowed the longest timeout, and what becomes of them.
+/// The calls that go on when their time is up, and what becomes of them.
 ///
 /// Of a call that is cut off nobody knows how long it would have taken. These know: each is one of
 /// many of its time, and speaks for those that were cut off. All times are in nanoseconds.
@@ -20,10 +20,10 @@ pub(crate) struct Explorers {
     first: AtomicU64,
     /// How many calls have been cut off.
     cuts: AtomicU64,
-    /// Whether one is wanted before its turn.
-    wanted: AtomicBool,
-    /// How many have set out before their turn.
-    ahead: AtomicU64,
+    /// How many calls have reached the limit.
+    reached: AtomicU64,
+    /// After how many calls it is the turn of the next one.
+    next: AtomicU64,
 }
 
 /// A call that explores.
@@ -31,7 +31,7 @@ pub(crate) struct Explorers {
 pub(crate) struct Explorer {
     /// Of those that are out.
     pub(crate) place: u64,
-    /// When it set out.
+    /// When it began.
     pub(crate) since: u64,
 }
 
@@ -45,6 +45,10 @@ const MOST_PATIENT: usize = 8;
 /// The others may take so many times the limit: enough to follow a service that becomes ten times
 /// slower while calls hang.
 const IMPATIENT: u64 = 16;
+
+/// One in so many of the calls that reach the limit goes on: enough to hear of what has begun before
+/// it counts for much, and the limit still is one.
+const ONE_IN: u64 = 10;
 
 /// So many may set out before their turn: calls that are cut off in a row say that something has
 /// changed, and whether it is for long is not known until a few have been waited for.
@@ -64,40 +68,36 @@ impl Explorers {
             heard: Heard::new(),
             first: AtomicU64::new(0),
             cuts: AtomicU64::new(0),
-            wanted: AtomicBool::new(false),
-            ahead: AtomicU64::new(0),
+            reached: AtomicU64::new(0),
+            next: AtomicU64::new(0),
         }
     }
 
-    /// Whether the call that comes explores, whose turn it is or not.
-    #[inline]
-    pub(crate) fn explores(&self, is_its_turn: bool) -> bool {
-        (is_its_turn || self.wanted.load(Ordering::Relaxed)) && self.decide(is_its_turn)
+    /// Whether a call explores that reaches the limit, after so many `calls` in all: one in
+    /// [`ONE_IN`] does that reach it, as long as it is no more than one in `every` of all.
+    pub(crate) fn explores(&self, calls: u64, every: u64, calls_each: u64) -> bool {
+        let number = self.reached.fetch_add(1, Ordering::Relaxed);
+        // Each of these stands for so many.
+        let one_in = (ONE_IN / calls_each).max(2);
+        number.is_multiple_of(one_in) && self.is_turn(calls, (every / calls_each).max(1))
     }
 
-    #[cold]
-    fn decide(&self, is_its_turn: bool) -> bool {
-        if is_its_turn {
-            // One that has set out ahead took its place.
-            let repaid = self
-                .ahead
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ahead| {
-                    ahead.checked_sub(1)
-                });
-            return repaid.is_err();
-        }
-        self.wanted.swap(false, Ordering::Relaxed)
-            && self
-                .ahead
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ahead| {
-                    (ahead < MOST_AHEAD).then_some(ahead + 1)
-                })
-                .is_ok()
+    fn is_turn(&self, calls: u64, every: u64) -> bool {
+        let latest = calls.saturating_add((MOST_AHEAD - 1).saturating_mul(every));
+        let next = |next: u64| (next <= latest).then(|| next.max(calls) + every);
+        self.next
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
+            .is_ok()
     }
 
-    /// Sends a call out, while other calls are cut off at `limit`.
-    pub(crate) fn send(&self, limit: u64, now: u64) -> Explorer {
-        let since = now.max(1);
+    /// Takes note that more explore, or fewer: nobody waits for the turn that was his.
+    pub(crate) fn share_changed(&self) {
+        self.next.store(0, Ordering::Relaxed);
+    }
+
+    /// Sends a call out that `began` then, while other calls are cut off at `limit`.
+    pub(crate) fn send(&self, limit: u64, began: u64) -> Explorer {
+        let since = began.max(1);
         let none = 0;
         let patient = self.out[..MOST_PATIENT].iter().position(|place| {
             place
@@ -114,7 +114,7 @@ impl Explorers {
         let place = MOST_PATIENT + number % (MOST_OUT - MOST_PATIENT);
         let holder = self.out[place].load(Ordering::Relaxed);
         // It speaks as soon as it has been waited for, which it would never be in a hurry.
-        if holder == 0 || is_overdue(holder, limit, now) {
+        if holder == 0 || is_overdue(holder, limit, since) {
             self.out[place].store(since, Ordering::Relaxed);
         }
         Explorer {
@@ -157,9 +157,6 @@ impl Explorers {
     /// that have set out from `since` on.
     pub(crate) fn cut(&self, limit: u64, since: u64, now: u64) -> Testimony {
         let cut = self.cuts.fetch_add(1, Ordering::Relaxed) + 1;
-        if !self.wanted.load(Ordering::Relaxed) {
-            self.wanted.store(true, Ordering::Relaxed);
-        }
         let since = since.max(self.first.load(Ordering::Relaxed));
         self.goes_by(cut, limit, since, now)
     }
@@ -237,6 +234,8 @@ const fn is_overdue(since: u64, limit: u64, now: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
     use super::*;
 
     const LIMIT: u64 = 100;
@@ -420,14 +419,36 @@ mod tests {
     }
 
     #[test]
-    fn some_set_out_early_and_the_share_stays() {
+    fn one_in_ten_explores_of_those_that_reach_the_limit() {
         let explorers = Explorers::new();
-        let mut set_out = 0;
-        for call in 0..10_000_u64 {
-            explorers.cut(LIMIT, 0, 0);
-            set_out += u64::from(explorers.explores(call % 100 == 99));
-        }
+        let set_out = (0..1_000).filter(|call| explorers.explores(100 * call, 100, 1));
 
-        assert!((100..=100 + MOST_AHEAD).contains(&set_out), "{set_out}");
+        assert_eq!(set_out.count(), 100);
+    }
+
+    #[test]
+    fn where_one_in_eight_is_looked_at_one_in_two_of_those_explores() {
+        let explorers = Explorers::new();
+        let set_out = (0..1_000).filter(|call| explorers.explores(100 * call, 100, 8));
+
+        assert_eq!(set_out.count(), 500);
+    }
+
+    #[test]
+    fn no_more_explore_than_one_call_in_so_many_and_a_few_ahead() {
+        for every in [100, 1_000] {
+            let explorers = Explorers::new();
+            let set_out = |calls: Range<u64>| {
+                let set_out = calls.filter(|call| explorers.explores(*call, every, 1));
+                set_out.count() as u64
+            };
+
+            assert_eq!(set_out(0..10_000), 10_000 / every + MOST_AHEAD - 1);
+            assert_eq!(
+                set_out(20_000..20_100),
+                MOST_AHEAD,
+                "nobody went in between"
+            );
+        }
     }
 }

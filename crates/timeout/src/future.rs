@@ -51,24 +51,23 @@ impl<F, C> ResponseFuture<F, C> {
     #[inline]
     fn poll_timer(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<BoxError> {
         let mut this = self.project();
-        if this.timer.is_none() {
-            if !this.call.is_watched() || !this.call.is_limited() {
-                return Poll::Pending;
+        loop {
+            if this.timer.is_none() {
+                if !this.call.is_watched() || !this.call.is_limited() {
+                    return Poll::Pending;
+                }
+                let Some(end) = this.call.last_moment(Instant::now()) else {
+                    return Poll::Pending;
+                };
+                this.timer.set(Some(sleep_until(end)));
             }
-            let Some(end) = this.call.last_moment(Instant::now()) else {
-                return Poll::Pending;
-            };
-            this.timer.set(Some(sleep_until(end)));
-        }
-        if let Some(timer) = this.timer.as_mut().as_pin_mut() {
-            ready!(poll_whatever_the_budget(timer, cx));
-        }
-        this.timer.set(None);
-        match this.call.expire() {
-            None => Poll::Pending,
-            Some(rejection) => {
+            if let Some(timer) = this.timer.as_mut().as_pin_mut() {
+                ready!(poll_whatever_the_budget(timer, cx));
+            }
+            this.timer.set(None);
+            if let Some(rejection) = this.call.expire() {
                 this.inner.set(None);
-                Poll::Ready(rejection.into())
+                return Poll::Ready(rejection.into());
             }
         }
     }

@@ -200,7 +200,7 @@ impl<C, T, K> TimeoutBuilder<Learnt, C, T, K> {
         self.adapt(|limit| limit.max_cut = share)
     }
 
-    /// Sets the share of calls that may take as long as the longest timeout, eight of them at a time.
+    /// Sets the largest share of calls that go on when their time is up, to see how long they take.
     /// Default: 0.01.
     pub fn explore(self, share: f64) -> Self {
         self.adapt(|limit| limit.explore = share)

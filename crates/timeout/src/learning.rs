@@ -7,16 +7,17 @@ use watertight_core::nanos;
 use crate::Adaptive;
 use crate::explorers::Explorers;
 use crate::heard::Testimony;
-use crate::recent::Recent;
+use crate::lasting::Lasting;
+use crate::recent::{HALF_LIFE, Recent};
 use crate::row::{Place, Row};
 
 /// What an adaptive timeout is learnt from. All times are in nanoseconds.
 ///
 /// A call that is cut off counts as what the [`Explorers`] have met that took longer than the
 /// limit as well: as long as that, where they were answered, and not at all where they hang. Where
-/// none has, it counts as one that leaves the timeout as it is. One that is given up counts as those
-/// that are known to have taken longer. So the quantiles are those of the calls that end, whether
-/// they are waited for or not.
+/// none has, it leaves the percentile as it is. One that is given up counts as those that are known
+/// to have taken longer. So the quantiles are those of the calls that end, whether they are waited
+/// for or not.
 #[derive(Debug)]
 pub(crate) struct Learning {
     recent: Recent,
@@ -33,6 +34,10 @@ pub(crate) struct Learning {
     peak: AtomicU64,
     /// How many calls were cut off since the timeout was looked at.
     cut_of_late: AtomicU64,
+    /// With what timeout enough calls are waited for. One slow call that explores counts for ten.
+    kept: Lasting,
+    /// How many calls hung, and do not count.
+    left_away: AtomicU64,
     /// How many calls were given up, and how many had been when an answer was heard of.
     given_up: AtomicU64,
     given_up_before: AtomicU64,
@@ -63,6 +68,8 @@ impl Learning {
             usual: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             cut_of_late: AtomicU64::new(0),
+            left_away: AtomicU64::new(0),
+            kept: Lasting::new(),
             given_up: AtomicU64::new(0),
             given_up_before: AtomicU64::new(0),
         }
@@ -118,6 +125,18 @@ impl Learning {
             || now >= self.look_at_time.load(Ordering::Relaxed)
     }
 
+    /// Takes note that a call has reached the limit. Returns whether it goes on to explore: one in
+    /// `every` calls may.
+    pub(crate) fn goes_on(&self, every: u64, calls_each: u64, now: u64) -> bool {
+        let calls = self.recent.recorded() + self.left_away.load(Ordering::Relaxed);
+        let goes_on = self.explorers.explores(calls, every, calls_each);
+        if goes_on {
+            self.cut_of_late.fetch_add(1, Ordering::Relaxed);
+            self.row.add(now);
+        }
+        goes_on
+    }
+
     /// Records that a call was cut off at `limit`. Returns true if it is time to look.
     pub(crate) fn cut(&self, limit: u64, calls_each: u64, now: u64) -> bool {
         self.cut_of_late.fetch_add(1, Ordering::Relaxed);
@@ -128,11 +147,11 @@ impl Learning {
         };
         let counts_as = match self.explorers.cut(limit, since, now) {
             Testimony::Ends(time) => time,
-            Testimony::Hangs => return false,
-            Testimony::Unknown => match place {
-                Place::Early(_) => shortest(limit),
-                Place::Late(_) => self.usual.load(Ordering::Relaxed),
-            },
+            Testimony::Hangs => {
+                self.left_away.fetch_add(1, Ordering::Relaxed);
+                return false;
+            }
+            Testimony::Unknown => self.usual.load(Ordering::Relaxed),
         };
         if let Place::Early(place) = place {
             self.row.hold(place, counts_as);
@@ -166,7 +185,10 @@ impl Learning {
         } else {
             adaptive.multiplier
         };
-        let timeout = multiplied(usual, times).max(longest(kept));
+        let kept = self
+            .kept
+            .add(nanos(longest(kept)), self.recent.time(), HALF_LIFE);
+        let timeout = multiplied(usual, times).max(Duration::from_nanos(kept));
         let timeout = timeout.clamp(adaptive.min, adaptive.max);
         self.forget_what_is_over(nanos(timeout), now);
         timeout
@@ -213,12 +235,6 @@ fn longest(quantile: Duration) -> Duration {
     quantile.saturating_add(quantile / 32)
 }
 
-/// Returns a duration that counts as no more than `nanos`, if that is the [`longest`] of a quantile:
-/// what is cut off there does not move the limit.
-fn shortest(nanos: u64) -> u64 {
-    nanos - nanos / 48
-}
-
 /// Returns a share for each number, so that those of any that follow each other are spread evenly.
 fn evenly_spread(number: u64) -> f64 {
     const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -244,20 +260,6 @@ mod tests {
 
     fn record(learning: &Learning, calls: usize, ms: u64, now: u64) -> bool {
         learning.record(vec![Duration::from_millis(ms); calls], 1, now)
-    }
-
-    #[test]
-    fn what_is_cut_off_counts_as_the_limit_and_no_more() {
-        for micros in [10, 999, 5_000, 123_456, 60_000_000_u64] {
-            let recent = Recent::new(Instant::now());
-            recent.record([Duration::from_micros(micros)], 1, 0);
-            let limit = longest(recent.quantile(1.0).unwrap());
-
-            let cut = Recent::new(Instant::now());
-            cut.record([Duration::from_nanos(shortest(nanos(limit)))], 1, 0);
-
-            assert_eq!(longest(cut.quantile(1.0).unwrap()), limit, "{micros} us");
-        }
     }
 
     #[test]
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn of_whom_nobody_knows_the_first_leave_the_limit_and_later_ones_the_percentile() {
+    fn one_of_whom_nobody_knows_leaves_the_percentile() {
         let learning = learning();
         learning.usual.store(40 * MS, Ordering::Relaxed);
 
@@ -336,15 +338,44 @@ mod tests {
         assert_eq!(learning.recent.recorded(), 0, "they are held");
         record(&learning, 0, 0, MS);
         assert_eq!(learning.recent.recorded(), 3);
-        let held = learning.recent.quantile(1.0).unwrap();
-        assert!(held.abs_diff(Duration::from_nanos(shortest(LIMIT))) < Duration::from_millis(2));
-
         for _ in 0..5 {
             learning.cut(LIMIT, 1, MS);
         }
-        assert_eq!(learning.recent.recorded(), 4);
-        let least = learning.recent.quantile(0.01).unwrap();
-        assert!(least.abs_diff(Duration::from_millis(40)) < Duration::from_millis(2));
+        assert_eq!(learning.recent.recorded(), 4, "they are a row");
+
+        for p in [0.01, 1.0] {
+            let found = learning.recent.quantile(p).unwrap();
+            assert!(found.abs_diff(Duration::from_millis(40)) < Duration::from_millis(2));
+        }
+    }
+
+    #[test]
+    fn one_that_goes_on_is_one_of_a_row() {
+        let learning = learning();
+        // One in ten goes on.
+        for _ in 0..40 {
+            learning.goes_on(1, 1, MS);
+        }
+
+        assert_eq!(learning.row.add(2 * MS), Place::Late(MS));
+    }
+
+    #[test]
+    fn slow_calls_that_are_soon_over_do_not_make_it_longer() {
+        let (learning, adaptive) = (learning(), Adaptive::default());
+        let mut now = 0;
+        let mut calls = |n, ms| {
+            for _ in 0..n {
+                now += MS;
+                record(&learning, 1, ms, now);
+            }
+            learning.timeout(&adaptive, u64::MAX, now)
+        };
+        let before = calls(5_000, 10);
+
+        // A hundredth of what is known.
+        assert_eq!(calls(10, 100), before);
+        assert_eq!(calls(640, 10), before);
     }
 
     #[test]

@@ -81,13 +81,13 @@
 //!
 //! A call that is cut off is a sample whose duration nobody knows. To leave it away would drop just
 //! the slow ones, and the timeout would sink; to take it for as long as the timeout would have a
-//! service that hangs push the timeout up. So one call in a hundred
-//! [explores](Adaptive::explore): it may take as long as the longest timeout. Calls that were cut
-//! off count as what those have met that took longer as well. Where they hang, they count not at
-//! all; where nobody knows, they leave the timeout as it is. So calls that hang do not make it
-//! longer once enough have explored, which [`explore`](Adaptive::explore) has figures of, and an
-//! outage leaves it alone. No more than eight calls at a time have the longest timeout to explore;
-//! while they wait, others that explore have sixteen times the limit.
+//! service that hangs push the timeout up. So one call in ten that reaches the timeout
+//! [explores](Adaptive::explore), and no more than one in a hundred of all: it goes on, for as long
+//! as the longest timeout. Calls that were cut off count as what those have met that took longer as
+//! well. Where they hang, they count not at all; where nobody knows, they leave the percentile as it
+//! is. So calls that hang do not make the timeout longer, and an outage leaves it alone. No more than
+//! eight calls at a time have the longest timeout to explore; while they wait, others that explore
+//! have sixteen times the limit.
 //!
 //! A call that its caller gives up, as a hedge does with the slower one, or that its deadline ends,
 //! took at least that long: it counts as one of those that are known to have taken longer, and where
@@ -286,6 +286,7 @@ mod explorers;
 mod future;
 mod handle;
 mod heard;
+mod lasting;
 mod layer;
 mod learning;
 mod limit;
@@ -299,7 +300,6 @@ mod shared;
 #[cfg(test)]
 mod simulation;
 mod snapshot;
-mod turns;
 mod wait;
 mod way;
 

@@ -79,6 +79,7 @@ impl Machine {
             self.every
                 .store((1.0 / adaptive.explore).round() as u64, Ordering::Relaxed);
             let learning = self.learning.get_or_init(|| Box::new(Learning::new(now)));
+            learning.explorers.share_changed();
             self.learn(learning, &adaptive, now);
         }
     }

@@ -26,7 +26,7 @@ pub(crate) struct Recent {
 const HALF_LIFE_CALLS: u64 = 640;
 const HALF_LIFE_TIME: u64 = 256_000_000;
 
-const HALF_LIFE: u64 = 1_000_000_000;
+pub(crate) const HALF_LIFE: u64 = 1_000_000_000;
 
 impl Recent {
     pub(crate) fn new(start: Instant) -> Self {
@@ -70,8 +70,13 @@ impl Recent {
         self.quantile.value_above(than, p, self.clock())
     }
 
+    /// Returns the time that goes by what is recorded: [`HALF_LIFE`] passes in a half-life.
+    pub(crate) fn time(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
+    }
+
     fn clock(&self) -> Instant {
-        self.start + Duration::from_nanos(self.clock.load(Ordering::Relaxed))
+        self.start + Duration::from_nanos(self.time())
     }
 
     /// Lets the clock go on by what `calls` are worth, as far as there was time for them. Time in

@@ -18,6 +18,6 @@ pub struct TimeoutSnapshot {
     pub not_ready: u64,
     /// How many calls would have been ended or refused in [`Mode::Enforce`].
     pub in_shadow: u64,
-    /// How many calls were allowed the longest timeout, to see how long they take.
+    /// How many calls went on when their time was up, to see how long they take.
     pub explored: u64,
 }

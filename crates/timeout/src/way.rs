@@ -7,7 +7,6 @@ use watertight_core::{Entry, Padded, Samples, Used, is_held_once};
 use crate::explorers::Explorer;
 use crate::machine::Machine;
 use crate::plan::{Plan, in_nanos};
-use crate::turns::Turns;
 
 /// A call's way to its machine: the stripe of the thread that made it, or where there are keys the
 /// entry of its key.
@@ -19,7 +18,6 @@ pub(crate) type Held = Arc<Padded<Way>>;
 pub(crate) struct Way {
     machine: Arc<Machine>,
     samples: Samples,
-    turns: Turns,
     used: Used,
 }
 
@@ -30,8 +28,6 @@ pub(crate) struct Start {
     pub(crate) limit: u64,
     /// Whether its duration is one to learn from.
     pub(crate) teaches: bool,
-    /// Whether it explores.
-    pub(crate) explores: bool,
 }
 
 impl Way {
@@ -39,7 +35,6 @@ impl Way {
         Self {
             machine,
             samples: Samples::default(),
-            turns: Turns::default(),
             used: Used::default(),
         }
     }
@@ -52,26 +47,25 @@ impl Way {
     #[inline]
     pub(crate) fn start(&self, plan: Plan) -> Start {
         match self.learning() {
-            Some(learning) if plan.is_learnt() => {
-                let pick = self.samples.pick();
-                let explores = self.turns.is_up(pick.number, self.explores_every());
-                Start {
-                    limit: self.limit(plan),
-                    teaches: pick.timed,
-                    explores: learning.explorers.explores(explores),
-                }
-            }
+            Some(_) if plan.is_learnt() => Start {
+                limit: self.learnt(),
+                teaches: self.samples.pick().timed,
+            },
             _ => Start::taught(plan.limit()),
         }
     }
 
-    /// Sends a call out to explore. Returns how many nanoseconds it may take.
+    /// Takes note that a call has reached `limit`. Returns how many nanoseconds it may take if it
+    /// goes on to explore.
     #[cold]
-    pub(crate) fn explore(&self, now: u64) -> Option<(Explorer, u64)> {
+    pub(crate) fn goes_on(&self, began: u64, limit: u64, now: Instant) -> Option<(Explorer, u64)> {
         let (adaptive, learning) = (self.control.adaptive()?, self.learning()?);
-        let limit = self.learnt();
-        let explorer = learning.explorers.send(limit, now);
-        Some((explorer, explorer.may_take(limit, in_nanos(adaptive.max))))
+        let (max, now) = (in_nanos(adaptive.max), self.control.time(now));
+        let (every, calls_each) = (self.explores_every(), self.samples.calls_each());
+        (limit < max && learning.goes_on(every, calls_each, now)).then(|| {
+            let explorer = learning.explorers.send(limit, began);
+            (explorer, explorer.may_take(limit, max))
+        })
     }
 
     /// Takes note that a call that explored was answered, and records what that took if it
@@ -159,7 +153,6 @@ impl Start {
         Self {
             limit,
             teaches: false,
-            explores: false,
         }
     }
 }

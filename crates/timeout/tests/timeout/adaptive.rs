@@ -102,6 +102,9 @@ async fn as_many_explore_as_new_settings_say() {
     let mut service = backend.service(&layer);
     calls(&mut service, 200).await;
     assert_eq!(layer.handle().snapshot().explored, 0);
+    backend.takes.set(Adaptive::MAX * 2);
+    calls(&mut service, 500).await;
+    assert_eq!(layer.handle().snapshot().explored, 4);
 
     let adaptive = Adaptive {
         explore: 0.1,
@@ -112,9 +115,10 @@ async fn as_many_explore_as_new_settings_say() {
         ..layer.handle().config()
     };
     layer.handle().reconfigure(config).unwrap();
-    calls(&mut service, 200).await;
+    calls(&mut service, 500).await;
 
-    assert_eq!(layer.handle().snapshot().explored, 20);
+    // One in ten of the others, and three ahead of their turn again.
+    assert_eq!(layer.handle().snapshot().explored, 4 + 48);
 }
 
 #[tokio::test(start_paused = true)]
@@ -134,6 +138,32 @@ async fn ends_calls_that_take_longer_and_lets_some_explore() {
     let explored = after.explored - before.explored;
     assert!((5..=9).contains(&explored), "{explored}");
     assert_eq!(after.timeout, before.timeout);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_explores_ends_with_its_deadline() {
+    let layer = builder().build();
+    let backend = Backend::new(40 * MS);
+    let mut service = backend.service(&layer);
+    calls(&mut service, 200).await;
+    let limit = layer.handle().timeout().unwrap();
+    backend.takes.set(Adaptive::MAX * 2);
+
+    let start = tokio::time::Instant::now();
+    let patient = Context {
+        deadline: Some(start + 10 * limit),
+        ..Context::default()
+    };
+    let error = patient.call(&mut service, "any").await.unwrap_err();
+
+    let reason = Rejection::find(&*error).unwrap().reason();
+    assert_eq!(reason, Reason::DeadlineExceeded);
+    assert_eq!(layer.handle().snapshot().explored, 1);
+    let took = tokio::time::Instant::now() - start;
+    assert!(
+        took >= 10 * limit && took <= 10 * limit + 2 * MS,
+        "{took:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -230,8 +260,8 @@ async fn few_calls_wait_for_a_service_that_hangs() {
 
     // The eight, one or two that are cut off soon, and one that waits for sixteen times as long.
     assert!((9..=12).contains(&most), "{most}");
-    // One in a hundred, and four ahead of their turn.
-    assert_eq!(handle.snapshot().explored, 56);
+    // One in a hundred, and three ahead of their turn.
+    assert_eq!(handle.snapshot().explored, 53);
 }
 
 #[tokio::test(start_paused = true)]
