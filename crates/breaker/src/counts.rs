@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::{Counters, Mode, Name, Reason};
-use watertight_metrics::{
-    CallCounts, InstanceSnapshot, Latency, RejectionCount, Reporter, TransitionCount,
-};
+use watertight_metrics::{CallCounts, InstanceSnapshot, Latency, Reporter, TransitionCount};
 
 use crate::State;
 
@@ -94,14 +92,17 @@ impl Counts {
             success: self.total(Count::Success),
             failure: self.total(Count::Failure),
             ignored: self.total(Count::Ignored),
-            rejected: self.total(Count::Rejected),
             cancelled: self.total(Count::Cancelled),
             stale: self.total(Count::Stale),
+            ..CallCounts::default()
         };
-        snapshot.rejections = vec![
-            self.rejections(Mode::Enforce, Count::Rejected),
-            self.rejections(Mode::Shadow, Count::RejectedInShadow),
+        let rejected = [
+            (Mode::Enforce, Count::Rejected),
+            (Mode::Shadow, Count::RejectedInShadow),
         ];
+        snapshot.set_rejections(
+            rejected.map(|(mode, count)| (Reason::CircuitOpen, mode, self.total(count))),
+        );
         snapshot.transitions = self.transitions();
         if let Some(latency) = self.latency.get() {
             snapshot.latency = Some(latency.snapshot(now));
@@ -114,14 +115,6 @@ impl Counts {
     /// later follows.
     pub(crate) fn retire(&self, last: InstanceSnapshot) {
         self.reporter.retired(last);
-    }
-
-    fn rejections(&self, mode: Mode, count: Count) -> RejectionCount {
-        RejectionCount {
-            reason: Reason::CircuitOpen,
-            mode,
-            count: self.total(count),
-        }
     }
 
     /// Returns the transitions that have happened.

@@ -97,6 +97,22 @@ impl InstanceSnapshot {
         }
     }
 
+    /// Sets how many calls were refused for each reason, or would have been. Those that were are
+    /// [`rejected`](CallCounts::rejected).
+    pub fn set_rejections(&mut self, counts: impl IntoIterator<Item = (Reason, Mode, u64)>) {
+        let counts = counts.into_iter();
+        self.rejections = counts
+            .map(|(reason, mode, count)| RejectionCount {
+                reason,
+                mode,
+                count,
+            })
+            .collect();
+        let rejected = self.rejections.iter();
+        let enforced = rejected.filter(|it| it.mode == Mode::Enforce);
+        self.calls.rejected = enforced.map(|it| it.count).sum();
+    }
+
     /// Returns what has been counted since an `earlier` snapshot of the same instance, and nothing
     /// else.
     #[must_use]

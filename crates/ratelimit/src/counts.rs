@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::{Counters, Mode, Name, Outcome, Reason};
-use watertight_metrics::{
-    CallCounts, InstanceSnapshot, Latency, LatencySnapshot, RejectionCount, Reporter,
-};
+use watertight_metrics::{CallCounts, InstanceSnapshot, Latency, LatencySnapshot, Reporter};
 
 /// How often each thing has happened.
 ///
@@ -146,23 +144,16 @@ impl Counts {
     /// Returns a snapshot of what has been counted.
     pub(crate) fn snapshot(&self) -> InstanceSnapshot {
         let mut snapshot = InstanceSnapshot::new(self.kind, self.name);
-        snapshot.rejections = Count::REFUSED
-            .map(|(reason, mode, count)| RejectionCount {
-                reason,
-                mode,
-                count: self.total(count),
-            })
-            .into();
-        let enforced = snapshot.rejections.iter();
-        let enforced = enforced.filter(|rejections| rejections.mode == Mode::Enforce);
         snapshot.calls = CallCounts {
             success: self.total(Count::Success),
             failure: self.total(Count::Failure),
             ignored: self.total(Count::Ignored),
-            rejected: enforced.map(|rejections| rejections.count).sum(),
             cancelled: self.total(Count::Cancelled),
-            stale: 0,
+            ..CallCounts::default()
         };
+        snapshot.set_rejections(
+            Count::REFUSED.map(|(reason, mode, count)| (reason, mode, self.total(count))),
+        );
         snapshot
     }
 

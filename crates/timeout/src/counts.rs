@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::{Counters, Mode, Name, Outcome, Reason};
-use watertight_metrics::{CallCounts, InstanceSnapshot, Latency, RejectionCount, Reporter};
+use watertight_metrics::{CallCounts, InstanceSnapshot, Latency, Reporter};
 
 /// How often each thing has happened, and how long calls took.
 ///
@@ -124,19 +124,14 @@ impl Counts {
             success: self.total(Count::Success),
             failure: self.total(Count::Failure),
             ignored: self.total(Count::Ignored),
-            rejected: self.all_refusals(Mode::Enforce),
             cancelled: self.total(Count::Cancelled),
             ..CallCounts::default()
         };
-        for mode in [Mode::Enforce, Mode::Shadow] {
-            snapshot
-                .rejections
-                .extend(REASONS.map(|reason| RejectionCount {
-                    reason,
-                    mode,
-                    count: self.refusals(reason, mode),
-                }));
-        }
+        snapshot.set_rejections(
+            [Mode::Enforce, Mode::Shadow]
+                .into_iter()
+                .flat_map(|mode| REASONS.map(|reason| (reason, mode, self.refusals(reason, mode)))),
+        );
         if let Some(latency) = self.latency.get() {
             snapshot.latency = Some(latency.snapshot(now));
             snapshot.durations = Some(latency.counts());

@@ -1,6 +1,6 @@
 use tokio::time::Instant;
 use watertight_core::{Counters, Mode, Name, Outcome, Reason};
-use watertight_metrics::{CallCounts, InstanceSnapshot, RejectionCount, Reporter};
+use watertight_metrics::{CallCounts, InstanceSnapshot, Reporter};
 
 /// How often each thing has happened.
 ///
@@ -72,24 +72,18 @@ impl Counts {
     /// Returns a snapshot of what has been counted.
     pub(super) fn snapshot(&self) -> InstanceSnapshot {
         let total = |count| self.total(count);
-        let rejections = |mode, count| RejectionCount {
-            reason: Reason::TimedOut,
-            mode,
-            count: total(count),
-        };
         let mut snapshot = InstanceSnapshot::new(self.kind, self.name);
         snapshot.calls = CallCounts {
             success: total(Count::Success),
             failure: total(Count::Failure),
             ignored: total(Count::Ignored),
             cancelled: total(Count::Cancelled),
-            rejected: total(Count::TimedOut),
             ..CallCounts::default()
         };
-        snapshot.rejections = vec![
-            rejections(Mode::Enforce, Count::TimedOut),
-            rejections(Mode::Shadow, Count::InShadow),
-        ];
+        snapshot.set_rejections([
+            (Reason::TimedOut, Mode::Enforce, total(Count::TimedOut)),
+            (Reason::TimedOut, Mode::Shadow, total(Count::InShadow)),
+        ]);
         snapshot
     }
 

@@ -1,6 +1,6 @@
 use tokio::time::Instant;
 use watertight_core::{Counters, Mode, Name, Outcome, Reason};
-use watertight_metrics::{CallCounts, InstanceSnapshot, RejectionCount, Reporter};
+use watertight_metrics::{CallCounts, InstanceSnapshot, Reporter};
 
 /// How often each thing has happened.
 ///
@@ -97,26 +97,18 @@ impl Counts {
     /// Returns a snapshot of what has been counted.
     pub(super) fn snapshot(&self) -> InstanceSnapshot {
         let total = |count| self.total(count);
+        let late = |mode, count| (Reason::DeadlineExceeded, mode, count);
         let rejected = total(Count::Expired) + total(Count::CutOff);
         let in_shadow = total(Count::ExpiredInShadow) + total(Count::CutOffInShadow);
-        let rejections = |mode, count| RejectionCount {
-            reason: Reason::DeadlineExceeded,
-            mode,
-            count,
-        };
         let mut snapshot = InstanceSnapshot::new(self.kind, self.name);
         snapshot.calls = CallCounts {
             success: total(Count::Success),
             failure: total(Count::Failure),
             ignored: total(Count::Ignored),
             cancelled: total(Count::Cancelled),
-            rejected,
             ..CallCounts::default()
         };
-        snapshot.rejections = vec![
-            rejections(Mode::Enforce, rejected),
-            rejections(Mode::Shadow, in_shadow),
-        ];
+        snapshot.set_rejections([late(Mode::Enforce, rejected), late(Mode::Shadow, in_shadow)]);
         snapshot
     }
 

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use watertight_core::{Counters, Mode, Name, Outcome, Reason};
-use watertight_metrics::{
-    CallCounts, InstanceSnapshot, Latency, LatencySnapshot, RejectionCount, Reporter,
-};
+use watertight_metrics::{CallCounts, InstanceSnapshot, Latency, LatencySnapshot, Reporter};
 
 /// How often each thing has happened.
 ///
@@ -110,25 +108,20 @@ impl Counts {
     /// Returns a snapshot of what has been counted.
     pub(super) fn snapshot(&self) -> InstanceSnapshot {
         let mut snapshot = InstanceSnapshot::new(Self::KIND, self.name);
-        let refused = [
-            (Mode::Enforce, Count::Refused),
-            (Mode::Shadow, Count::RefusedInShadow),
-        ];
-        snapshot.rejections = refused
-            .map(|(mode, count)| RejectionCount {
-                reason: Reason::RateLimited,
-                mode,
-                count: self.total(count),
-            })
-            .into();
         snapshot.calls = CallCounts {
             success: self.total(Count::Success),
             failure: self.total(Count::Failure),
             ignored: self.total(Count::Ignored),
-            rejected: self.total(Count::Refused),
             cancelled: self.total(Count::Cancelled),
             ..CallCounts::default()
         };
+        let refused = [
+            (Mode::Enforce, Count::Refused),
+            (Mode::Shadow, Count::RefusedInShadow),
+        ];
+        snapshot.set_rejections(
+            refused.map(|(mode, count)| (Reason::RateLimited, mode, self.total(count))),
+        );
         snapshot
     }
 
