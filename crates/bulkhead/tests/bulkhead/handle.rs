@@ -1,11 +1,12 @@
 //! A look at, and a hand on, a live bulkhead.
 
+use metrics_util::debugging::DebuggingRecorder;
 use tokio::time::advance;
 use watertight_bulkhead::{BulkheadConfig, BulkheadHandle, BulkheadLayer, Limit, Order};
 use watertight_core::Mode;
 use watertight_metrics::{Registry, What};
 
-use crate::stage::{InFlight, MS, SECOND, stage};
+use crate::stage::{InFlight, MS, SECOND, Stage, stage, successes_told};
 
 #[tokio::test(start_paused = true)]
 async fn shows_how_the_bulkhead_stands() {
@@ -251,4 +252,25 @@ async fn the_settings_in_force_can_be_changed_one_by_one() {
     assert_eq!(handle.config(), config);
     assert_eq!((config.limit, config.max_wait), (Limit::Fixed(8), SECOND));
     assert_eq!(handle.snapshot().mode, Mode::Shadow);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_layer_has_counted_is_told_as_it_goes_and_what_outlives_it_later() {
+    let recorder = DebuggingRecorder::new();
+    let mut stage = stage(3, |it| it);
+    stage.start("pay").succeeds();
+    stage.start("pay").succeeds();
+    let call = stage.start("pay");
+    let Stage {
+        service,
+        bulkhead,
+        registry,
+        ..
+    } = stage;
+
+    drop((service, bulkhead));
+    assert_eq!(successes_told(&registry, &recorder), Some(2));
+
+    call.succeeds();
+    assert_eq!(successes_told(&registry, &recorder), Some(1));
 }

@@ -1,6 +1,8 @@
 use std::task::Poll;
 use std::time::Duration;
 
+use metrics::with_local_recorder;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio_test::task::{Spawn, spawn};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, assert_ready_ok};
 use tower::{Layer, Service};
@@ -165,4 +167,17 @@ pub(crate) fn with_priority<R>(priority: Priority, f: impl FnOnce() -> R) -> R {
         ..Context::default()
     };
     context.enter(f)
+}
+
+/// Returns how many more successes the registry tells a recorder of.
+pub(crate) fn successes_told(registry: &Registry, recorder: &DebuggingRecorder) -> Option<u64> {
+    with_local_recorder(recorder, || registry.publish());
+    let published = recorder.snapshotter().snapshot().into_vec();
+    published.into_iter().find_map(|(key, _, _, value)| {
+        let is_success = key.key().labels().any(|label| label.value() == "success");
+        match value {
+            DebugValue::Counter(count) if is_success => Some(count),
+            _ => None,
+        }
+    })
 }

@@ -1,13 +1,14 @@
 use std::panic::catch_unwind;
 use std::time::Duration;
 
+use metrics_util::debugging::DebuggingRecorder;
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_ok};
 use watertight_core::{Budget, Mode};
 use watertight_hedge::{HedgeConfig, HedgeHandle, HedgeLayer, Trigger};
 use watertight_metrics::Registry;
 
-use crate::stage::{DELAY, stage};
+use crate::stage::{DELAY, Stage, stage, successes_told};
 
 fn after(delay: Duration) -> HedgeConfig {
     HedgeConfig {
@@ -132,4 +133,30 @@ async fn services_of_one_layer_share_what_they_know() {
     }
 
     assert!(stage.hedge.delay().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_layer_has_counted_is_told_as_it_goes_and_what_outlives_it_later() {
+    let recorder = DebuggingRecorder::new();
+    let mut stage = stage(|it| it);
+    for _ in 0..2 {
+        let (mut call, attempt) = stage.start();
+        attempt.succeeds();
+        assert_ready_ok!(call.poll());
+    }
+    let (mut call, attempt) = stage.start();
+    let Stage {
+        service,
+        hedge,
+        registry,
+        ..
+    } = stage;
+
+    drop((service, hedge));
+    assert_eq!(successes_told(&registry, &recorder), Some(2));
+
+    attempt.succeeds();
+    assert_ready_ok!(call.poll());
+    drop(call);
+    assert_eq!(successes_told(&registry, &recorder), Some(1));
 }

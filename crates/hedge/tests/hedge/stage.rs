@@ -3,6 +3,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
+use metrics::with_local_recorder;
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::time::advance;
 use tokio_test::task::{Spawn, spawn};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok};
@@ -197,4 +199,17 @@ impl Stage {
     pub(crate) fn counted(&self) -> InstanceSnapshot {
         self.registry.snapshot().instances.pop().unwrap()
     }
+}
+
+/// Returns how many more successes the registry tells a recorder of.
+pub(crate) fn successes_told(registry: &Registry, recorder: &DebuggingRecorder) -> Option<u64> {
+    with_local_recorder(recorder, || registry.publish());
+    let published = recorder.snapshotter().snapshot().into_vec();
+    published.into_iter().find_map(|(key, _, _, value)| {
+        let is_success = key.key().labels().any(|label| label.value() == "success");
+        match value {
+            DebugValue::Counter(count) if is_success => Some(count),
+            _ => None,
+        }
+    })
 }

@@ -2,6 +2,7 @@
 
 use std::future::pending;
 
+use metrics_util::debugging::DebuggingRecorder;
 use tokio::sync::oneshot;
 use tower::{BoxError, Layer, Service};
 use watertight_bulkhead::{IsolateConfig, IsolateHandle, IsolateLayer};
@@ -10,6 +11,7 @@ use watertight_http::HttpExt;
 use watertight_metrics::Registry;
 
 use super::stage::{Job, Worker, builder, builder_here, call, job};
+use crate::stage::successes_told;
 
 fn hangs() -> Job<()> {
     job(pending::<Result<(), BoxError>>)
@@ -110,4 +112,23 @@ fn an_impossible_setting_is_refused() {
 fn it_is_told_of_http_as_all_layers_are() {
     let _ = builder(1).http().build();
     let _ = builder(1).grpc().build();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_layer_has_counted_is_told_as_it_goes_and_what_outlives_it_later() {
+    let (recorder, registry) = (DebuggingRecorder::new(), Registry::new());
+    let layer = builder_here(3).registry(&registry).build();
+    let mut service = layer.layer(Worker);
+    for _ in 0..2 {
+        service.call(job(|| async { Ok(()) })).await.unwrap();
+    }
+    let (release, released) = oneshot::channel();
+    let call = service.call(job(|| async { Ok(released.await?) }));
+
+    drop((service, layer));
+    assert_eq!(successes_told(&registry, &recorder), Some(2));
+
+    release.send(()).unwrap();
+    call.await.unwrap();
+    assert_eq!(successes_told(&registry, &recorder), Some(1));
 }
