@@ -124,11 +124,8 @@ impl TimeoutCall {
             match (self.explorer.take(), reason) {
                 (Some(explorer), _) => way.lost(explorer, self.age(&way, now)),
                 (None, Reason::TimedOut) => way.cut(self.limit, now),
-                (None, _) => {}
+                (None, _) => way.given_up(self.age(&way, now), now),
             }
-        }
-        if self.teaches && reason == Reason::DeadlineExceeded {
-            way.given_up(self.age(&way, now), now);
         }
         self.teaches = false;
         if mode == Mode::Enforce {
@@ -199,10 +196,10 @@ impl TimeoutCall {
         }
         let now = Instant::now();
         let after = self.age(&way, now);
-        if let Some(explorer) = self.explorer {
-            way.given_up_exploring(explorer, after);
+        match self.explorer {
+            Some(explorer) => way.given_up_exploring(explorer, after),
+            None => way.given_up(after, now),
         }
-        way.given_up(after, now);
     }
 }
 

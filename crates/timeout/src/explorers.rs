@@ -1,4 +1,5 @@
 use std::array;
+use std::iter;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::heard::{Heard, Last, Late, Testimony};
@@ -14,8 +15,10 @@ pub(crate) struct Explorers {
     out: [AtomicU64; MOST_OUT],
     /// How many others have set out.
     set_out: AtomicU64,
-    /// Of those that came back late, and those that did not.
+    /// Of those that came back late, and those that did not. Who may take the longest timeout has
+    /// places of its own: others are soon back, and would take them.
     heard: Heard,
+    heard_soon: Heard,
     /// Who has set out before that does not speak.
     first: AtomicU64,
     /// How many calls have been cut off.
@@ -57,15 +60,13 @@ const MOST_AHEAD: u64 = 4;
 /// One that is out for so many times the limit is taken for one that hangs. Until then nobody knows.
 const PATIENCE: u64 = 8;
 
-/// When one that is out comes back, as far as anybody knows.
-const NEVER: u64 = u64::MAX;
-
 impl Explorers {
     pub(crate) fn new() -> Self {
         Self {
             out: array::from_fn(|_| AtomicU64::new(0)),
             set_out: AtomicU64::new(0),
             heard: Heard::new(),
+            heard_soon: Heard::new(),
             first: AtomicU64::new(0),
             cuts: AtomicU64::new(0),
             reached: AtomicU64::new(0),
@@ -128,7 +129,7 @@ impl Explorers {
     pub(crate) fn came_back(&self, explorer: Explorer, after: u64, limit: u64) {
         self.is_in(explorer);
         if after > limit {
-            self.heard.add(explorer.since, Late::Ended(after));
+            self.hear(explorer, Late::Ended(after));
         }
     }
 
@@ -146,8 +147,17 @@ impl Explorers {
         // One whose place was taken has spoken before: they would all be heard of again when what
         // has held them up is long over.
         if self.is_in(explorer) && late.after() > limit {
-            self.heard.add(explorer.since, late);
+            self.hear(explorer, late);
         }
+    }
+
+    fn hear(&self, explorer: Explorer, late: Late) {
+        let heard = if explorer.is_patient() {
+            &self.heard
+        } else {
+            &self.heard_soon
+        };
+        heard.add(explorer.since, late);
     }
 
     /// Takes note that a call was cut off at `limit`, and says what would have become of it.
@@ -162,36 +172,48 @@ impl Explorers {
     }
 
     /// Says what becomes of a call that was cut off at `limit`. It goes by one that took longer; and
-    /// where nobody knows how long that would have taken, by one that was waited for longer still.
+    /// where nobody knows how long that would have taken, by one that is known to have taken longer
+    /// still.
     fn goes_by(&self, mut draw: u64, limit: u64, since: u64, now: u64) -> Testimony {
-        let mut last = Late::Ended(limit);
-        loop {
+        let back = |draw: &mut u64| {
             let back = draw.trailing_zeros();
-            draw = draw.checked_shr(back + 1).unwrap_or(0);
-            let longer = self.longer_than(last.after(), limit, since, now);
-            match (longer.the_last_but(back as usize), last) {
-                (Some(Late::Ended(after)), _) => return Testimony::Ends(after),
-                (Some(Late::Hung(NEVER)), _) => return Testimony::Hangs,
-                (Some(late), _) => last = late,
-                (None, Late::Ended(_)) => return Testimony::Unknown,
+            *draw = draw.checked_shr(back + 1).unwrap_or(0);
+            back as usize
+        };
+        let out = self.overdue(limit, now);
+        let longer = self.longer_than(limit, since, out);
+        let Some(mut last) = longer.the_last_but(back(&mut draw)) else {
+            return Testimony::Unknown;
+        };
+        loop {
+            if let Late::Ended(after) = last {
+                return Testimony::Ends(after);
+            }
+            let longer = self.longer_than(last.after(), since, iter::empty());
+            last = match (longer.the_last_but(back(&mut draw)), last) {
+                (Some(longer), _) => longer,
                 // That somebody goes away does not say that others would wait in vain.
                 (None, Late::GivenUp(after)) if after / PATIENCE <= limit => {
                     return Testimony::Ends(after);
                 }
-                (None, Late::Hung(_) | Late::GivenUp(_)) => return Testimony::Hangs,
-            }
+                (None, _) => return Testimony::Hangs,
+            };
         }
     }
 
-    /// Returns the last of those that took longer than `after`, or hang where calls are cut off at
-    /// `limit`.
-    fn longer_than(&self, after: u64, limit: u64, since: u64, now: u64) -> Last {
+    /// Returns those that are out and have been waited for where calls are cut off at `limit`.
+    fn overdue(&self, limit: u64, now: u64) -> impl Iterator<Item = (u64, Late)> {
         let out = self.out.iter().map(|place| place.load(Ordering::Relaxed));
-        let overdue = out.filter(|it| *it > 0 && is_overdue(*it, limit, now));
+        out.filter(move |set_out| *set_out > 0 && is_overdue(*set_out, limit, now))
+            .map(move |set_out| (set_out, Late::Hung(now - set_out)))
+    }
+
+    /// Returns the last of those that are `out`, and of those that are known to have taken longer
+    /// than `after`.
+    fn longer_than(&self, after: u64, since: u64, out: impl Iterator<Item = (u64, Late)>) -> Last {
         let mut last = Last::default();
-        overdue
-            .map(|set_out| (set_out, Late::Hung(NEVER)))
-            .chain(self.heard.longer_than(after))
+        out.chain(self.heard.longer_than(after))
+            .chain(self.heard_soon.longer_than(after))
             .filter(|(set_out, _)| *set_out >= since)
             .for_each(|(set_out, late)| last.add(set_out, late));
         last
@@ -216,10 +238,14 @@ impl Explorers {
 }
 
 impl Explorer {
+    const fn is_patient(self) -> bool {
+        (self.place as usize) < MOST_PATIENT
+    }
+
     /// Returns how many nanoseconds it may take, where others are cut off at `limit` and none may
     /// take longer than `max`.
     pub(crate) fn may_take(self, limit: u64, max: u64) -> u64 {
-        if (self.place as usize) < MOST_PATIENT {
+        if self.is_patient() {
             max
         } else {
             max.min(limit.saturating_mul(IMPATIENT))
@@ -404,6 +430,37 @@ mod tests {
 
             assert_eq!(explorers.cut(LIMIT, 0, 2), expected, "{longer:?}");
         }
+    }
+
+    #[test]
+    fn one_that_is_out_goes_by_those_that_were_waited_for_longer() {
+        let explorers = Explorers::new();
+        let patient = explorers.send(LIMIT, 1);
+        explorers.came_back(patient, 2 * OVERDUE, LIMIT);
+        explorers.send(LIMIT, 2);
+
+        let cut = |now| explorers.cut(LIMIT, 0, now);
+        assert_eq!(cut(2 + OVERDUE), Testimony::Ends(2 * OVERDUE));
+        cut(2 + OVERDUE);
+        // It has been out for as long.
+        assert_eq!(cut(2 + 2 * OVERDUE), Testimony::Hangs);
+    }
+
+    #[test]
+    fn those_who_are_soon_back_do_not_drown_the_patient() {
+        let explorers = Explorers::new();
+        let mut slow = explorers.send(LIMIT, 1);
+        for now in 2..=MOST_PATIENT as u64 {
+            slow = explorers.send(LIMIT, now);
+        }
+        for now in 0..100 {
+            let other = explorers.send(LIMIT, 100 + now);
+            explorers.lost(other, 16 * LIMIT, LIMIT);
+        }
+
+        explorers.came_back(slow, 50 * LIMIT, LIMIT);
+
+        assert_eq!(explorers.cut(LIMIT, 0, 200), Testimony::Ends(50 * LIMIT));
     }
 
     #[test]

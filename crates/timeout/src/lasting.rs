@@ -1,8 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The least that a figure has been for a while: one that has risen for a moment has not risen.
-///
-/// Two threads that add one in the same moment may lose one of the two.
 #[derive(Debug)]
 pub(crate) struct Lasting {
     /// The least of this period, and of the one before it.
@@ -24,13 +22,20 @@ impl Lasting {
     /// Adds a figure. Returns the least one of the last `period` at least, and of twice that at
     /// most.
     pub(crate) fn add(&self, figure: u64, now: u64, period: u64) -> u64 {
-        if now >= self.until.load(Ordering::Relaxed) {
-            self.until.store(now + period, Ordering::Relaxed);
+        let until = self.until.load(Ordering::Relaxed);
+        if now >= until && self.begins(until, now + period) {
             let least = self.least.swap(u64::MAX, Ordering::Relaxed);
             self.before.store(least, Ordering::Relaxed);
         }
         let least = self.least.fetch_min(figure, Ordering::Relaxed).min(figure);
         least.min(self.before.load(Ordering::Relaxed))
+    }
+
+    /// Whether it is this thread that begins the next period.
+    fn begins(&self, until: u64, next: u64) -> bool {
+        self.until
+            .compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Learning {
     cut_of_late: AtomicU64,
     /// With what timeout enough calls are waited for. One slow call that explores counts for ten.
     kept: Lasting,
+    /// Until when the timeout does not sink.
+    held_until: AtomicU64,
     /// How many calls hung, and do not count.
     left_away: AtomicU64,
     /// How many calls were given up, and how many had been when an answer was heard of.
@@ -46,6 +48,9 @@ pub(crate) struct Learning {
 /// Aims so much below `max_cut`: what is left is for luck.
 const AIM: f64 = 0.8;
 const OVER: u64 = 4;
+
+/// A timeout that has risen is held for so many times its length.
+const HOLD: u64 = 2;
 
 /// So many calls may move the timeout.
 const WORTH_A_LOOK: u64 = 64;
@@ -68,6 +73,7 @@ impl Learning {
             usual: AtomicU64::new(0),
             peak: AtomicU64::new(0),
             cut_of_late: AtomicU64::new(0),
+            held_until: AtomicU64::new(0),
             left_away: AtomicU64::new(0),
             kept: Lasting::new(),
             given_up: AtomicU64::new(0),
@@ -189,9 +195,24 @@ impl Learning {
             .kept
             .add(nanos(longest(kept)), self.recent.time(), HALF_LIFE);
         let timeout = multiplied(usual, times).max(Duration::from_nanos(kept));
-        let timeout = timeout.clamp(adaptive.min, adaptive.max);
+        let timeout = self.held(nanos(timeout), limit, now);
+        let timeout = Duration::from_nanos(timeout).clamp(adaptive.min, adaptive.max);
         self.forget_what_is_over(nanos(timeout), now);
         timeout
+    }
+
+    /// Holds a timeout that has risen from sinking again. Slow calls that are not cut off any more
+    /// are known when they end, and count for enough when others have done so after them.
+    fn held(&self, timeout: u64, limit: u64, now: u64) -> u64 {
+        if timeout > limit {
+            let until = now.saturating_add(timeout.saturating_mul(HOLD));
+            self.held_until.store(until, Ordering::Relaxed);
+        }
+        if now < self.held_until.load(Ordering::Relaxed) {
+            timeout.max(limit)
+        } else {
+            timeout
+        }
     }
 
     /// Who has set out while the timeout was several times as long speaks of another time.
@@ -376,6 +397,15 @@ mod tests {
         // A hundredth of what is known.
         assert_eq!(calls(10, 100), before);
         assert_eq!(calls(640, 10), before);
+    }
+
+    #[test]
+    fn a_timeout_that_has_risen_is_held_for_twice_its_length() {
+        let learning = learning();
+        assert_eq!(learning.held(100 * MS, 50 * MS, 0), 100 * MS);
+
+        assert_eq!(learning.held(60 * MS, 100 * MS, 199 * MS), 100 * MS);
+        assert_eq!(learning.held(60 * MS, 100 * MS, 200 * MS), 60 * MS);
     }
 
     #[test]

@@ -76,8 +76,8 @@
 //!
 //! It is the 95th percentile of what calls take, times 1.5, between 10 ms and 60 s; longer where
 //! that would cut off more than 1 % of the calls that would have ended. All that is
-//! [set](Adaptive). It follows a service that becomes slower or faster within 5,000 calls or two
-//! seconds, whichever is longer.
+//! [set](Adaptive). It follows a service that becomes slower or faster within 5,000 calls, two
+//! seconds, or some eight times what calls take, whichever is longest.
 //!
 //! A call that is cut off is a sample whose duration nobody knows. To leave it away would drop just
 //! the slow ones, and the timeout would sink; to take it for as long as the timeout would have a
@@ -86,8 +86,8 @@
 //! as the longest timeout. Calls that were cut off count as what those have met that took longer as
 //! well. Where they hang, they count not at all; where nobody knows, they leave the percentile as it
 //! is. So calls that hang do not make the timeout longer, and an outage leaves it alone. No more than
-//! eight calls at a time have the longest timeout to explore; while they wait, others that explore
-//! have sixteen times the limit.
+//! eight calls at a time (of each key, where there are keys) have the longest timeout to explore;
+//! while they wait, others that explore have sixteen times the limit.
 //!
 //! A call that its caller gives up, as a hedge does with the slower one, or that its deadline ends,
 //! took at least that long: it counts as one of those that are known to have taken longer, and where

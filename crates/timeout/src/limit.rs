@@ -63,6 +63,10 @@ pub struct Adaptive {
     pub warmup: u32,
     /// The largest share of calls that may be cut off though they would have ended by `max`, above
     /// 0.0 and up to 1.0.
+    ///
+    /// With 0.001 or less it takes half as many calls again to follow a service, and some more than
+    /// that may be cut off. Where the `percentile` times the `multiplier` alone would cut off a tenth
+    /// of the calls or more, up to half of them may be.
     pub max_cut: f64,
     /// The largest share of calls that explore: they go on when their time is up, until `max`, to see
     /// what becomes of calls that are cut off. From 0.001 to 1.0.

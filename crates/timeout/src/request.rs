@@ -10,7 +10,7 @@ use std::time::Duration;
 )]
 pub trait TimeoutOf<Req> {
     /// Returns how long `request` may take: zero is refused at once, `Duration::MAX` is as long as
-    /// it takes. `None` is as long as is configured.
+    /// it takes. `None` is as long as is configured; that of a closure is as long as it takes.
     fn timeout_of(&self, request: &Req) -> Option<Duration>;
 }
 

@@ -175,14 +175,11 @@ impl Simulation {
                     None if call.teaches => self.way.record(took, now),
                     None => {}
                 },
-                End::GivenUp(after) => {
-                    if let Some(explorer) = call.explorer {
-                        self.way.given_up_exploring(explorer, after);
-                    }
-                    if call.teaches {
-                        self.way.given_up(after, now);
-                    }
-                }
+                End::GivenUp(after) => match call.explorer {
+                    Some(explorer) => self.way.given_up_exploring(explorer, after),
+                    None if call.teaches => self.way.given_up(after, now),
+                    None => {}
+                },
             }
         }
     }
@@ -264,7 +261,7 @@ fn follows_a_service_that_becomes_ten_times_slower_and_faster_again() {
 #[test]
 fn calls_that_hang_do_not_make_it_longer() {
     for share in [0.01, 0.05] {
-        settled(30, |simulation, enough| {
+        settled(20, |simulation, enough| {
             let hanging = |rng: &mut SmallRng| usual(rng).filter(|_| rng.random::<f64>() >= share);
             simulation.run(10 * enough, hanging);
 
@@ -339,6 +336,32 @@ fn cuts_off_few_of_a_million_calls_that_would_have_ended() {
         for rate in [100, 1_000, 8_100, 20_000, 100_000] {
             for seed in 0..scaled(3) {
                 cuts_few(deviation, rate, seed, 1_000_000);
+            }
+        }
+    }
+}
+
+/// What was waited for before is forgotten before a slow call has ended.
+#[test]
+fn cuts_off_few_of_those_that_are_rarely_much_slower() {
+    for (most, few, share) in [
+        (5.0, 200.0, 0.02),
+        (5.0, 1_000.0, 0.02),
+        (20.0, 1_000.0, 0.03),
+    ] {
+        for rate in [100, 1_000, 10_000] {
+            for seed in 0..scaled(2) {
+                let mut simulation = Simulation::new(Adaptive::default(), rate, seed);
+                let calls =
+                    |rng: &mut SmallRng| Some(if rng.random_bool(share) { few } else { most });
+                let enough = 4 * (2 * rate).max(5_000);
+                simulation.run(enough, calls);
+                simulation.forget();
+                simulation.run(enough, calls);
+
+                let cut = simulation.falsely as f64 / simulation.calls as f64;
+                println!("{few} ms in {share}, {rate} a second: {cut} cut off");
+                assert!(cut <= Adaptive::MAX_CUT, "{cut} at {rate}, {few} ms");
             }
         }
     }
@@ -446,6 +469,20 @@ fn a_dead_service_whose_callers_give_up_does_not_make_it_longer() {
             println!("{rate} a second: {grown}");
             assert!(grown <= 1.5, "{grown} at {rate} a second");
         }
+    }
+}
+
+#[test]
+fn calls_that_hang_until_they_are_given_up_do_not_make_it_longer() {
+    for share in [0.1, 0.5, 1.0] {
+        settled(3, |simulation, enough| {
+            simulation.patience = |_| Some(1_000.0);
+            simulation.run(5 * enough, |rng| {
+                usual(rng).filter(|_| rng.random::<f64>() >= share)
+            });
+
+            assert!(within(simulation.highest, 12, 26), "{share}");
+        });
     }
 }
 

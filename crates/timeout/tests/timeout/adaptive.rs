@@ -234,6 +234,33 @@ async fn slow_calls_whose_callers_do_not_wait_are_not_forgotten() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_outage_in_which_callers_go_away_leaves_it_alone() {
+    for by_deadline in [false, true] {
+        let layer = builder().build();
+        let handle = layer.handle();
+        let backend = Backend::new(20 * MS);
+        let mut service = backend.service(&layer);
+        calls(&mut service, 200).await;
+        let before = handle.timeout();
+
+        backend.takes.set(Duration::from_secs(86_400));
+        for _ in 0..3_000 {
+            if by_deadline {
+                let hurried = Context {
+                    deadline: Some(tokio::time::Instant::now() + 1_000 * MS),
+                    ..Context::default()
+                };
+                hurried.call(&mut service, "any").await.unwrap_err();
+            } else {
+                let _ = timeout(1_000 * MS, service.call("any")).await;
+            }
+        }
+
+        assert_eq!(handle.timeout(), before, "by a deadline: {by_deadline}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn few_calls_wait_for_a_service_that_hangs() {
     let layer = builder().build();
     let handle = layer.handle();
