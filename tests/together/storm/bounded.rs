@@ -15,7 +15,7 @@ async fn heals_after(offered: u32, seconds: u32) -> u32 {
     let seen = play(Parts::ALL, scene).await;
 
     let healed = healed(&seen.good, offered).expect("it heals");
-    let after = healed - OUTAGE.end;
+    let after = healed.saturating_sub(OUTAGE.end);
     let outage = rate(&seen.sent, OUTAGE);
     println!(
         "{offered} a second: {outage:.0} sent a second in the outage, all well {after} s after it"
