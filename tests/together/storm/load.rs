@@ -11,9 +11,17 @@ pub(super) const OUTAGE: Range<u32> = 10..20;
 /// How many calls a second the service answers.
 pub(super) const SERVED: u32 = 300;
 
-/// Makes `offered` calls a second, evenly spaced, for as many `seconds`. Returns how many of those
-/// that began in each second were answered.
-pub(super) async fn offer<S>(stack: S, offered: u32, seconds: u32) -> Vec<u32>
+/// What came of the calls.
+#[derive(Debug)]
+pub(super) struct Answers {
+    /// How many of those that began in each second were answered.
+    pub(super) good: Vec<u32>,
+    /// How long the others took, on average.
+    pub(super) waited: Duration,
+}
+
+/// Makes `offered` calls a second, evenly spaced, for as many `seconds`.
+pub(super) async fn offer<S>(stack: S, offered: u32, seconds: u32) -> Answers
 where
     S: Service<(), Error = BoxError, Future: Send> + Clone + Send + 'static,
 {
@@ -22,15 +30,30 @@ where
     for call in 0..offered * seconds {
         let after = SECOND * call / offered;
         sleep_until(start + after).await;
-        let stack = stack.clone();
-        calls.spawn(async move { (after.as_secs() as usize, stack.oneshot(()).await.is_ok()) });
+        let answer = stack.clone().oneshot(());
+        calls.spawn(async move {
+            let is_good = answer.await.is_ok();
+            (
+                after.as_secs() as usize,
+                is_good,
+                Instant::now() - start - after,
+            )
+        });
     }
     let mut good = vec![0; seconds as usize];
+    let mut waited = Duration::ZERO;
     while let Some(call) = calls.join_next().await {
-        let (second, is_good) = call.unwrap();
+        let (second, is_good, took) = call.unwrap();
         good[second] += u32::from(is_good);
+        if !is_good {
+            waited += took;
+        }
     }
-    good
+    let others = offered * seconds - good.iter().sum::<u32>();
+    Answers {
+        good,
+        waited: waited / others.max(1),
+    }
 }
 
 /// Returns the second from which on every call was answered, if there is one.

@@ -4,6 +4,8 @@
 //! after a second; each is made again once, at once. For ten seconds no call arrives, and then all
 //! that were sent arrive together.
 
+mod ablations;
 mod bounded;
 mod load;
+mod stack;
 mod unbounded;

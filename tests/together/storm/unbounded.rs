@@ -83,7 +83,7 @@ async fn play(budget: Budget, with_breaker: bool) -> Seen {
             }
         });
 
-    let good = offer(stack, OFFERED, END).await;
+    let good = offer(stack, OFFERED, END).await.good;
     let sent = server.lock().unwrap().sent.clone();
     Seen { good, sent }
 }
