@@ -250,7 +250,8 @@ impl AdaptiveLimit {
         self.rounds_to_probe = self.probe_every;
         if let Some(working) = self.working() {
             let level = working.min(self.recent.in_flight()) * share;
-            let level = (level.min(most) as usize).max(self.settings.min);
+            // What is known of late may be of a time before drops have lowered the limit.
+            let level = (level.min(most).min(self.limit) as usize).max(self.settings.min);
             self.probe = Probe::begin(level, now);
         }
     }
