@@ -17,11 +17,12 @@ use crate::{LimitAlgorithm, Sample};
 /// 2. By Little's law, what the service **works on** is the mean number of calls in flight x
 ///    undisturbed latency / latency. The others wait.
 /// 3. The **limit** is one more than 1.3 times that, and more the fewer calls meet it:
-///    1.3 + 0.05 / their share, at most 6. A queue that comes and goes is let be, and one that
+///    1.3 + 0.0525 / their share, at most 6. A queue that comes and goes is let be, and one that
 ///    stands is not.
 /// 4. It **shrinks** by a tenth when more than a tenth of the calls are dropped, and where they are
 ///    even in a probe, to the level of that; it does not grow
-///    while less than half of it is in use; and it is left alone while no call meets it.
+///    while less than half of it is in use; and it is left alone while no call meets it. Before 300
+///    calls have shown the undisturbed latency, only drops take it below the initial one.
 /// 5. All this happens once in a **round** of 8 calls for each that may be in flight, and there is
 ///    a probe every 5 to 40 rounds while one call in twenty or more meets the limit.
 ///
@@ -73,7 +74,7 @@ const HEADROOM: f64 = 1.3;
 
 /// What is added to the headroom, divided by the share of the calls that meet the limit. At 20 %
 /// overload, where one call in six does, it is 0.3.
-const BURSTS: f64 = 0.05;
+const BURSTS: f64 = 0.0525;
 
 /// The most headroom. Of the calls to 16 workers that are busy for nine tenths of the time, one in
 /// two thousand finds 60 others.
@@ -194,6 +195,9 @@ impl AdaptiveLimit {
         } else {
             if round.met() == 0.0 {
                 aim = aim.max(self.limit);
+            }
+            if !self.undisturbed.is_well_known() {
+                aim = aim.max(self.limit.min(self.settings.initial as f64));
             }
             if 2 * most < self.limit() {
                 aim = aim.min(self.limit);
@@ -335,6 +339,26 @@ mod tests {
 
         feed(&mut limit, now, 5_000, 10);
         assert!(limit.limit() > 20);
+    }
+
+    #[test]
+    fn does_not_fall_below_the_first_limit_for_what_a_few_calls_show() {
+        let mut limit = AdaptiveLimit::new(Adaptive::default());
+        let now = Instant::now();
+        for _ in 0..40 {
+            limit.sample(&Sample {
+                ended: now,
+                ..samples::served(1, 10)
+            });
+        }
+
+        let (mut now, mut least) = (now + 20 * MS, 20);
+        for _ in 0..700 {
+            now = feed(&mut limit, now, 1, 20);
+            least = least.min(limit.limit());
+        }
+
+        assert_eq!(least, 20);
     }
 
     #[test]

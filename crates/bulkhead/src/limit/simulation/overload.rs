@@ -27,7 +27,7 @@ fn mean(limit: &Limit, phase: Phase, seeds: u64) -> Report {
 /// Where it is a near thing, it takes many runs to tell the limit from the luck of 20: at 0.9 times
 /// the capacity, and at 1.2 times, where few calls meet the limit and a lull leaves workers idle.
 const fn seeds(load: f64) -> u64 {
-    if load < 2.0 { 200 } else { 20 }
+    if load < 2.0 { 100 } else { 20 }
 }
 
 #[test]
