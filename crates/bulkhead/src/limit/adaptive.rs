@@ -27,12 +27,16 @@ use crate::{LimitAlgorithm, Sample};
 ///    a probe every 5 to 40 rounds while one call in twenty or more meets the limit.
 ///
 /// There is no time and no latency to set: a round of slow calls is long. Against 16 workers that
-/// get 1.2 to 10 times what they can do, it has them at work for 98 % of the time from a cold start
-/// on, and a call waits some 4 ms for 10 ms of work.
+/// get 1.2 times what they can do, it has them at work for 98.1 % of the first minute from a cold
+/// start on, on average, and for 95.7 % in the worst of 1,000 runs; with twice what they can do and
+/// more, for over 99 %. A call waits some 4 ms for 10 ms of work. Few workers are idle for longer:
+/// at 1.2 times, after some minutes, 8 are at work for 94 % of the time, 4 for 87 %, 2 for 75 % and
+/// one for 72 %. For a service of so few a fixed limit is better.
 ///
 /// It looks at *this* bulkhead's calls alone. Where many clients share a service, the probe of one
 /// shows little: put the limit into the service. A drop counts with its time, in a probe too, so the
-/// few calls that time out whatever the load do not sink the limit.
+/// few calls that time out whatever the load do not sink the limit. Where they are more than a tenth,
+/// because the timeout is shorter than such calls take without any load, it sinks to the least.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
