@@ -51,7 +51,8 @@ pub struct BulkheadConfig {
     /// has one less.
     #[cfg_attr(feature = "serde", serde(default))]
     pub partitions: BTreeMap<String, f64>,
-    /// How many calls may be in flight for all keys together, at least 1 if set.
+    /// How many calls may be in flight for all keys together, at least 1 if set: more than keys that
+    /// hang can take together, or they take it from the others.
     #[cfg_attr(feature = "serde", serde(default))]
     pub total: Option<usize>,
     /// How many keys have a bulkhead of their own, at least 1. Others share one.

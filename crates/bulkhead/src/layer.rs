@@ -155,6 +155,9 @@ impl<C, N, K, A> BulkheadBuilder<C, N, K, A> {
     }
 
     /// Bounds the calls in flight of all keys together. Default: no bound.
+    ///
+    /// It has to exceed the keys that may hang at once, times the limit of each, plus what the
+    /// others need. Otherwise those that hang have all of it, unless a timeout inside ends them.
     pub fn total(mut self, calls: usize) -> Self {
         self.config.total = Some(calls);
         self

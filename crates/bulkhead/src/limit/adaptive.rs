@@ -17,21 +17,26 @@ use crate::{LimitAlgorithm, Sample};
 /// 2. By Little's law, what the service **works on** is the mean number of calls in flight x
 ///    undisturbed latency / latency. The others wait.
 /// 3. The **limit** is one more than 1.3 times that, and more the fewer calls meet it:
-///    1.3 + 0.05 / their share, at most 6. A queue that comes and goes is let be, and one that
+///    1.3 + 0.0525 / their share, at most 6. A queue that comes and goes is let be, and one that
 ///    stands is not.
 /// 4. It **shrinks** by a tenth when more than a tenth of the calls are dropped, and where they are
 ///    even in a probe, to the level of that; it does not grow
-///    while less than half of it is in use; and it is left alone while no call meets it.
+///    while less than half of it is in use; and it is left alone while no call meets it. Before 300
+///    calls have shown the undisturbed latency, only drops take it below the initial one.
 /// 5. All this happens once in a **round** of 8 calls for each that may be in flight, and there is
 ///    a probe every 5 to 40 rounds while one call in twenty or more meets the limit.
 ///
 /// There is no time and no latency to set: a round of slow calls is long. Against 16 workers that
-/// get 1.2 to 10 times what they can do, it has them at work for 98 % of the time from a cold start
-/// on, and a call waits some 4 ms for 10 ms of work.
+/// get 1.2 times what they can do, it has them at work for 98.1 % of the first minute from a cold
+/// start on, on average, and for 96.4 % in the worst of 1,000 runs; with twice what they can do and
+/// more, for over 99 %. A call waits some 4 ms for 10 ms of work. Few workers are idle for longer:
+/// at 1.2 times, after some minutes, 8 are at work for 94 % of the time, 4 for 86 %, 2 for 75 % and
+/// one for 72 %. For a service of so few a fixed limit is better.
 ///
 /// It looks at *this* bulkhead's calls alone. Where many clients share a service, the probe of one
 /// shows little: put the limit into the service. A drop counts with its time, in a probe too, so the
-/// few calls that time out whatever the load do not sink the limit.
+/// few calls that time out whatever the load do not sink the limit. Where they are more than a tenth,
+/// because the timeout is shorter than such calls take without any load, it sinks to the least.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
@@ -73,7 +78,7 @@ const HEADROOM: f64 = 1.3;
 
 /// What is added to the headroom, divided by the share of the calls that meet the limit. At 20 %
 /// overload, where one call in six does, it is 0.3.
-const BURSTS: f64 = 0.05;
+const BURSTS: f64 = 0.0525;
 
 /// The most headroom. Of the calls to 16 workers that are busy for nine tenths of the time, one in
 /// two thousand finds 60 others.
@@ -84,7 +89,7 @@ const ROUND: f64 = 8.0;
 
 /// What the rounds before count when one is added: for latency, and for the share that meets the
 /// limit, which may come in long waves.
-const MEMORY: f64 = 0.85;
+const MEMORY: f64 = 0.9;
 const LONG_MEMORY: f64 = 0.95;
 
 /// The least and the most that a round makes of the limit.
@@ -195,6 +200,9 @@ impl AdaptiveLimit {
             if round.met() == 0.0 {
                 aim = aim.max(self.limit);
             }
+            if !self.undisturbed.is_well_known() {
+                aim = aim.max(self.limit.min(self.settings.initial as f64));
+            }
             if 2 * most < self.limit() {
                 aim = aim.min(self.limit);
             }
@@ -250,7 +258,8 @@ impl AdaptiveLimit {
         self.rounds_to_probe = self.probe_every;
         if let Some(working) = self.working() {
             let level = working.min(self.recent.in_flight()) * share;
-            let level = (level.min(most) as usize).max(self.settings.min);
+            // What is known of late may be of a time before drops have lowered the limit.
+            let level = (level.min(most).min(self.limit) as usize).max(self.settings.min);
             self.probe = Probe::begin(level, now);
         }
     }
@@ -334,6 +343,26 @@ mod tests {
 
         feed(&mut limit, now, 5_000, 10);
         assert!(limit.limit() > 20);
+    }
+
+    #[test]
+    fn does_not_fall_below_the_first_limit_for_what_a_few_calls_show() {
+        let mut limit = AdaptiveLimit::new(Adaptive::default());
+        let now = Instant::now();
+        for _ in 0..40 {
+            limit.sample(&Sample {
+                ended: now,
+                ..samples::served(1, 10)
+            });
+        }
+
+        let (mut now, mut least) = (now + 20 * MS, 20);
+        for _ in 0..700 {
+            now = feed(&mut limit, now, 1, 20);
+            least = least.min(limit.limit());
+        }
+
+        assert_eq!(least, 20);
     }
 
     #[test]

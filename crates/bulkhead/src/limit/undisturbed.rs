@@ -18,6 +18,10 @@ pub(super) struct Undisturbed {
 /// What earlier measures still count when a new one comes: about 20 are remembered.
 const MEMORY: f64 = 0.95;
 
+/// How many calls make the latency well known. Where few calls are most of the work, those of the
+/// first probe alone are as often half of it or twice as much.
+const MANY_CALLS: f64 = 300.0;
+
 /// A measure that is so many times what is known, or so many times less, leaves a doubt. A second
 /// one like it in a row shows that the service has changed.
 const UNSURE: f64 = 1.5;
@@ -35,6 +39,11 @@ impl Undisturbed {
     /// The latency in seconds, once a call has been served.
     pub(super) fn latency(&self) -> Option<f64> {
         self.known.latency().or_else(|| self.fresh.latency())
+    }
+
+    /// Whether what is known is of many calls.
+    pub(super) fn is_well_known(&self) -> bool {
+        self.known.calls >= MANY_CALLS
     }
 
     /// Makes a measure of what has been seen, and returns true if it leaves no doubt. What was seen

@@ -4,7 +4,7 @@ use std::iter;
 
 use tokio::time::Instant;
 
-use super::server::{Phase, Service, mean, mean_of, simulate};
+use super::server::{Phase, Service, means, means_of, simulate};
 use crate::limit::Gathering;
 use crate::{Limit, LimitAlgorithm, Sample};
 
@@ -94,8 +94,8 @@ fn an_adaptive_limit_moves_alike_and_few_calls_hand_over() {
 fn a_limit_that_may_move_with_each_sample_hardly_differs() {
     for limit in [Limit::aimd(), Limit::vegas(), Limit::gradient()] {
         for load in [0.9, 2.0, 10.0] {
-            let each = mean_of(|seed| limit.algorithm(seed), at(load));
-            let together = mean(&limit, at(load));
+            let each = &means_of(20, |seed| limit.algorithm(seed), &[at(load)])[0];
+            let together = &means(&limit, &[at(load)])[0];
 
             let said = format!("{limit:?} at {load}: {together:?} {each:?}");
             let goodput = (together.goodput - each.goodput).abs();

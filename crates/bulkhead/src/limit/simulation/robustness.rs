@@ -1,10 +1,13 @@
 //! What may fool a limit: calls that do not need it, that all time out, that are fast by luck or
 //! because they fail, and a service that changes.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use watertight_core::nanos;
 
-use super::server::{Phase, Report, Service, simulate};
+use super::gathered::Gathered;
+use super::server::{Phase, Report, Service, means, means_of, simulate};
 use crate::limit::Thinning;
 use crate::{Limit, LimitAlgorithm, Sample};
 
@@ -17,8 +20,9 @@ const OVERLOAD: Phase = Phase {
     fail_fast: 0.0,
 };
 
+/// Runs them with seeds 0 to 19, and returns the means.
 fn run(phases: &[Phase]) -> Vec<Report> {
-    simulate(&mut *Limit::adaptive().algorithm(0), phases, 0)
+    means(&Limit::adaptive(), phases)
 }
 
 #[test]
@@ -69,14 +73,57 @@ fn timeouts_however_stable_lower_the_limit_and_it_comes_back() {
     }
 }
 
+/// Sees to it that a limit does not rise once the service is dead.
+struct NeverRising {
+    algorithm: Gathered,
+    /// When the first call ended.
+    first: Option<Instant>,
+}
+
+impl LimitAlgorithm for NeverRising {
+    fn limit(&self) -> usize {
+        self.algorithm.limit()
+    }
+
+    fn sample(&mut self, sample: &Sample) {
+        let first = *self.first.get_or_insert(sample.ended);
+        let before = self.limit();
+        self.algorithm.sample(sample);
+        let (now, at) = (self.limit(), sample.ended - first);
+        // The calls that were at work then end well for a while.
+        let is_dead = at.as_secs_f64() > OVERLOAD.length + 1.0;
+        assert!(
+            now <= before || !is_dead,
+            "from {before} to {now} at {at:?}"
+        );
+    }
+}
+
+/// A probe is no more than what is left of the limit either, though what the service worked on
+/// before is all that is known.
+#[test]
+fn the_limit_of_a_dead_service_does_not_rise_for_a_probe() {
+    let dead = Phase {
+        length: 120.0,
+        workers: 0,
+        ..OVERLOAD
+    };
+    for seed in 0..20 {
+        let mut limit = NeverRising {
+            algorithm: Gathered::new(&Limit::adaptive(), seed),
+            first: None,
+        };
+        simulate(&mut limit, &[OVERLOAD, dead], seed);
+    }
+}
+
 /// Hands an algorithm one call in a hundred as if it had taken no time.
-#[derive(Debug)]
-struct Lucky<A> {
-    algorithm: A,
+struct Lucky {
+    algorithm: Gathered,
     calls: u32,
 }
 
-impl LimitAlgorithm for Lucky<Box<dyn LimitAlgorithm>> {
+impl LimitAlgorithm for Lucky {
     fn limit(&self) -> usize {
         self.algorithm.limit()
     }
@@ -85,7 +132,7 @@ impl LimitAlgorithm for Lucky<Box<dyn LimitAlgorithm>> {
         self.calls += 1;
         let mut sample = *sample;
         if self.calls.is_multiple_of(100) {
-            sample.duration = std::time::Duration::ZERO;
+            sample.duration = Duration::ZERO;
         }
         self.algorithm.sample(&sample);
     }
@@ -94,11 +141,13 @@ impl LimitAlgorithm for Lucky<Box<dyn LimitAlgorithm>> {
 #[test]
 fn lucky_fast_calls_do_not_lower_the_limit() {
     let goodput = |limit: &Limit| {
-        let mut lucky = Lucky {
-            algorithm: limit.algorithm(0),
-            calls: 0,
+        let lucky = |seed| -> Box<dyn LimitAlgorithm> {
+            Box::new(Lucky {
+                algorithm: Gathered::new(limit, seed),
+                calls: 0,
+            })
         };
-        simulate(&mut lucky, &[OVERLOAD], 0)[0].goodput
+        means_of(20, lucky, &[OVERLOAD])[0].goodput
     };
 
     assert!(goodput(&Limit::adaptive()) > 1_500.0);
@@ -198,7 +247,7 @@ fn where_there_are_many_samples_a_tenth_of_them_is_enough() {
             service: Service::Exponential { mean: 0.000_1 },
             ..OVERLOAD
         };
-        let all = &run(&[short])[0];
+        let all = &simulate(&mut *Limit::adaptive().algorithm(0), &[short], 0)[0];
 
         let mut thinned = Thinned {
             algorithm: Limit::adaptive().algorithm(0),

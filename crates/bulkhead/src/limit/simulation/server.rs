@@ -85,6 +85,19 @@ pub(super) struct Report {
     pub(super) limit: usize,
 }
 
+impl Report {
+    /// Adds so much of another to a mean.
+    fn add(&mut self, other: &Self, share: f64) {
+        self.goodput += other.goodput * share;
+        self.refused += other.refused * share;
+        self.p50 += other.p50 * share;
+        self.p99 += other.p99 * share;
+        self.wait_p99 += other.wait_p99 * share;
+        self.mean_limit += other.mean_limit * share;
+        self.limit = self.limit.max(other.limit);
+    }
+}
+
 /// A caller gives up on a call after this time. The worker does not know, and works on.
 const TIMEOUT: f64 = 0.100;
 
@@ -292,25 +305,23 @@ fn quantile(values: &mut [f64], p: f64) -> f64 {
     }
 }
 
-/// Runs a phase against a limit as it is in a bulkhead, with seeds 0 to 19, and returns the means.
-pub(super) fn mean(limit: &Limit, phase: Phase) -> Report {
-    mean_of(|seed| Box::new(Gathered::new(limit, seed)), phase)
+/// Runs phases against a limit as it is in a bulkhead, with seeds 0 to 19, and returns the means.
+pub(super) fn means(limit: &Limit, phases: &[Phase]) -> Vec<Report> {
+    means_of(20, |seed| Box::new(Gathered::new(limit, seed)), phases)
 }
 
-/// Runs a phase with seeds 0 to 19, and returns the means.
-pub(super) fn mean_of(make: impl Fn(u64) -> Box<dyn LimitAlgorithm>, phase: Phase) -> Report {
-    const SEEDS: u64 = 20;
-    let mut mean = Report::default();
-    for seed in 0..SEEDS {
-        let report = simulate(&mut *make(seed), &[phase], seed).remove(0);
-        let share = 1.0 / SEEDS as f64;
-        mean.goodput += report.goodput * share;
-        mean.refused += report.refused * share;
-        mean.p50 += report.p50 * share;
-        mean.p99 += report.p99 * share;
-        mean.wait_p99 += report.wait_p99 * share;
-        mean.mean_limit += report.mean_limit * share;
-        mean.limit = mean.limit.max(report.limit);
+/// Runs phases with so many seeds, from 0 on, and returns the means. `limit` is the highest.
+pub(super) fn means_of(
+    seeds: u64,
+    make: impl Fn(u64) -> Box<dyn LimitAlgorithm>,
+    phases: &[Phase],
+) -> Vec<Report> {
+    let mut means = vec![Report::default(); phases.len()];
+    for seed in 0..seeds {
+        let reports = simulate(&mut *make(seed), phases, seed);
+        for (mean, report) in means.iter_mut().zip(reports) {
+            mean.add(&report, 1.0 / seeds as f64);
+        }
     }
-    mean
+    means
 }
