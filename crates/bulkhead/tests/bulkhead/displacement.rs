@@ -4,11 +4,11 @@ use tokio::time::advance;
 use tokio_test::task::spawn;
 use tokio_test::{assert_pending, assert_ready_err};
 use tower::{BoxError, Layer, Service, service_fn};
-use watertight_bulkhead::{BulkheadConfig, BulkheadLayer, Order};
+use watertight_bulkhead::{BulkheadConfig, BulkheadLayer, Order, Triage};
 use watertight_core::{Key, Priority, Reason, Rejection};
 use watertight_metrics::Registry;
 
-use crate::stage::{MS, SECOND, stage};
+use crate::stage::{MS, SECOND, Stage, stage};
 
 /// Takes the part of the request before the dash for the name of its priority.
 fn priority(request: &&str) -> Priority {
@@ -20,6 +20,16 @@ fn priority(request: &&str) -> Priority {
     }
 }
 
+/// One slot, and so many places to wait for it.
+fn by_priority(places: usize) -> Stage<impl Triage<&'static str> + Clone> {
+    stage(1, |it| {
+        it.max_queue(places)
+            .max_wait(SECOND)
+            .order(Order::Priority)
+            .priority(priority)
+    })
+}
+
 /// Takes the part of the request before the dash for its partition.
 fn partition(request: &&'static str) -> Option<&'static str> {
     Some(request.split_once('-')?.0)
@@ -27,12 +37,7 @@ fn partition(request: &&'static str) -> Option<&'static str> {
 
 #[tokio::test(start_paused = true)]
 async fn an_important_call_takes_the_place_of_the_youngest_of_the_least_important() {
-    let mut stage = stage(1, |it| {
-        it.max_queue(4)
-            .max_wait(SECOND)
-            .order(Order::Priority)
-            .priority(priority)
-    });
+    let mut stage = by_priority(4);
     let running = stage.start("normal");
     let first = stage.wait("background-1");
     let last = stage.wait("background-2");
@@ -49,12 +54,7 @@ async fn an_important_call_takes_the_place_of_the_youngest_of_the_least_importan
 
 #[tokio::test(start_paused = true)]
 async fn nobody_gives_way_to_an_equal() {
-    let mut stage = stage(1, |it| {
-        it.max_queue(2)
-            .max_wait(SECOND)
-            .order(Order::Priority)
-            .priority(priority)
-    });
+    let mut stage = by_priority(2);
     let _running = stage.start("normal");
     let _waiting = [stage.wait("normal-1"), stage.wait("low-1")];
 
@@ -67,12 +67,7 @@ async fn nobody_gives_way_to_an_equal() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_gives_way_is_counted_like_any_that_is_refused() {
-    let mut stage = stage(1, |it| {
-        it.max_queue(1)
-            .max_wait(SECOND)
-            .order(Order::Priority)
-            .priority(priority)
-    });
+    let mut stage = by_priority(1);
     let running = stage.start("normal");
     let low = stage.wait("low");
     advance(20 * MS).await;
@@ -92,12 +87,7 @@ async fn a_call_that_gives_way_is_counted_like_any_that_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_has_given_way_and_is_dropped_takes_no_slot_along() {
-    let mut stage = stage(1, |it| {
-        it.max_queue(1)
-            .max_wait(SECOND)
-            .order(Order::Priority)
-            .priority(priority)
-    });
+    let mut stage = by_priority(1);
     let running = stage.start("normal");
     let low = stage.wait("low");
     let critical = stage.wait("critical");
@@ -176,12 +166,7 @@ async fn who_waits_within_the_share_of_its_partition_gives_way_to_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn who_comes_too_late_for_its_deadline_displaces_nobody() {
-    let mut stage = stage(1, |it| {
-        it.max_queue(1)
-            .max_wait(SECOND)
-            .order(Order::Priority)
-            .priority(priority)
-    });
+    let mut stage = by_priority(1);
     let _running = stage.start("normal");
     let low = stage.wait("low");
 
@@ -237,12 +222,7 @@ async fn in_a_queue_that_stands_codel_refuses_the_oldest() {
 
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_is_closed_takes_nobody_in_for_another() {
-    let mut stage = stage(1, |it| {
-        it.max_queue(1)
-            .max_wait(SECOND)
-            .order(Order::Priority)
-            .priority(priority)
-    });
+    let mut stage = by_priority(1);
     let _running = stage.start("normal");
     let low = stage.wait("low");
 
