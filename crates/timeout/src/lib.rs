@@ -85,9 +85,10 @@
 //! [explores](Adaptive::explore), and no more than one in a hundred of all: it goes on, for as long
 //! as the longest timeout. Calls that were cut off count as what those have met that took longer as
 //! well. Where they hang, they count not at all; where nobody knows, they leave the percentile as it
-//! is. So calls that hang do not make the timeout longer, and an outage leaves it alone. No more than
-//! eight calls at a time (of each key, where there are keys) have the longest timeout to explore;
-//! while they wait, others that explore have sixteen times the limit.
+//! is. So calls that hang hardly make the timeout longer ([`explore`](Adaptive::explore) has
+//! figures), and an outage leaves it alone. No more than eight calls at a time (of each key, where
+//! there are keys) have the longest timeout to explore; while they wait, others that explore have
+//! sixteen times the limit.
 //!
 //! A call that its caller gives up, as a hedge does with the slower one, or that its deadline ends,
 //! took at least that long: it counts as one of those that are known to have taken longer, and where

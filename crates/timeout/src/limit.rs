@@ -72,7 +72,7 @@ pub struct Adaptive {
     /// what becomes of calls that are cut off. From 0.001 to 1.0.
     ///
     /// One in ten does of those whose time is up, as long as that is no larger share of all, with up
-    /// to three ahead of it; where calls come in a hurry, about one in six. Eight at a time may take
+    /// to three ahead of it; where calls come in a hurry, up to one in six. Eight at a time may take
     /// until `max`: a call that hangs holds a connection, and a place in a bulkhead, for as long.
     /// While these wait, others that explore may take sixteen times the timeout, which is enough to
     /// follow a service that becomes ten times slower meanwhile.

@@ -167,6 +167,29 @@ async fn one_that_explores_ends_with_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_explores_and_panics_has_failed() {
+    let layer = builder().build();
+    let handle = layer.handle();
+    let mut service = layer.layer(service_fn(|panics: bool| async move {
+        sleep(if panics { 200 * MS } else { 40 * MS }).await;
+        assert!(!panics, "the inner service panics");
+        Ok::<_, BoxError>(())
+    }));
+    for _ in 0..200 {
+        service.call(false).await.unwrap();
+    }
+    let before = handle.timeout();
+
+    let panicked = tokio::spawn(service.call(true)).await.unwrap_err();
+
+    assert!(panicked.is_panic());
+    assert_eq!(handle.snapshot().explored, 1);
+    assert_eq!((handle.in_flight(), handle.timeout()), (0, before));
+    let counted = handle.snapshot();
+    assert_eq!((counted.timed_out, counted.deadline_exceeded), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_and_callers_that_do_not_wait_leave_what_is_known() {
     let layer = builder().build();
     let handle = layer.handle();
